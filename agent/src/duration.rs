@@ -66,6 +66,17 @@ pub fn parse(text: &str) -> Result<i64, DurationError> {
     i64::try_from(if negative { -nanos } else { nanos }).map_err(|_| invalid())
 }
 
+/// Writes a duration in its largest whole unit: `24h`, `30s`, `500ms`.
+pub(crate) fn shown(nanos: i64) -> String {
+    let units =
+        [("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1000)];
+    match units.iter().find(|(_, unit)| nanos != 0 && nanos % unit == 0) {
+        Some((unit, length)) => format!("{}{unit}", nanos / length),
+        None if nanos == 0 => "0s".into(),
+        None => format!("{nanos}ns"),
+    }
+}
+
 fn quoted(text: &str) -> String {
     quote(text.as_bytes())
 }
@@ -100,6 +111,15 @@ fn amount(whole: &str, fraction: &str, scale: i128) -> Option<i128> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_shown_parses_to_the_same_duration() {
+        for (nanos, text) in [(0, "0s"), (86_400_000_000_000, "24h"), (90_000_000_000, "90s"), (-500_000_000, "-500ms")]
+        {
+            assert_eq!((shown(nanos).as_str(), parse(text)), (text, Ok(nanos)));
+        }
+        assert_eq!((shown(7001), parse("7001ns")), ("7001ns".into(), Ok(7001)));
+    }
 
     #[test]
     fn durations_read_as_in_go() {

@@ -12,6 +12,7 @@ pub mod rpc;
 pub mod tags;
 
 mod budget;
+mod dns;
 mod doctor;
 mod flags;
 mod json;

@@ -11,6 +11,7 @@ use core::hash::Hash;
 use core::ops::Range;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::fingerprint::Fingerprint;
 use crate::limits::{BROADCAST_QUEUE_BYTES_MAX, ITEM_BYTES};
@@ -29,7 +30,7 @@ pub(crate) enum Offer {
 }
 
 /// Order of items with equal transmit counts. Receivers cannot observe it, so both are compatible.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum TieOrder {
     /// Newest first, as in memberlist: for states and intents, whose older versions may be obsolete.
     Newest,
@@ -40,7 +41,7 @@ pub(crate) enum TieOrder {
 }
 
 /// A transmit queue. `T` should be small: an index, or a shared buffer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct TransmitQueue<T> {
     tie_order: TieOrder,
     /// Per transmit count, from the oldest to the newest.
@@ -58,7 +59,7 @@ pub(crate) struct TransmitQueue<T> {
 }
 
 /// The priority item.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Urgent<T> {
     item: T,
     sends: usize,
@@ -121,6 +122,11 @@ impl<T: PartialEq> TransmitQueue<T> {
     pub(crate) fn upcoming(&self) -> impl Iterator<Item = &T> {
         let tiers = self.tiers[self.lowest.min(self.tiers.len())..].iter();
         tiers.flat_map(|tier| (0..tier.len()).map(|nth| &tier[self.tie_order.place(nth, tier.len())]))
+    }
+
+    /// All items, in no particular order. A change must not make two of them equal.
+    pub(crate) fn items_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.urgent.iter_mut().map(|urgent| &mut urgent.item).chain(self.tiers.iter_mut().flatten())
     }
 
     /// Begins a round of several packets to one member: each item is offered at most once until the round ends. Only
@@ -378,7 +384,7 @@ pub(crate) trait SendCounts<T> {
 /// ([`note_duplicate`](Self::note_duplicate)): what others send makes room for what they do not (feedback and counters
 /// in Demers et al., 1987, §1.4). The row's count is then above the tier of its place, and the place is moved when it
 /// comes up.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct RowQueue<T> {
     places: TransmitQueue<T>,
     /// Number of queued rows, each counted once.

@@ -2,6 +2,7 @@
 
 mod evidence;
 mod members;
+mod partition;
 mod query;
 
 use alloc::boxed::Box;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 pub use self::evidence::{Evidence, Source};
 pub use self::members::Members;
+pub use self::partition::{PartitionReport, PartitionShare};
 pub use self::query::{KeyAnswer, KeyOperation, KeyReport, NameVerdict, NameVote, Query, QueryReport};
 use crate::roster::Peer;
 use crate::types::{self, JoinId, Name, QueryId, Tags, UnknownWord};
@@ -59,6 +61,9 @@ pub enum Event {
     Joined(JoinOutcome),
     /// Our own leave is complete: the node may be dropped.
     LeftCluster(LeaveReport),
+    /// A part of the cluster is missing, or is there again. Only if
+    /// [`partition_stable_after`](crate::SerfOptions::partition_stable_after) is set.
+    Partition(Box<PartitionReport>),
     /// We suspect a member, because of our own probe or of an accusation.
     Suspected {
         /// The suspect.
@@ -246,7 +251,7 @@ impl FromStr for Status {
 }
 
 /// A user event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserEvent {
     /// Lamport time of the event.
     pub ltime: u64,
@@ -273,7 +278,7 @@ pub struct JoinOutcome {
 }
 
 /// Failure of one seed of a join.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddressFailure {
     /// The seed.
     pub addr: SocketAddr,
@@ -285,7 +290,7 @@ pub struct AddressFailure {
 }
 
 /// Cause of the failure of a seed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SeedFailureCause {

@@ -8,10 +8,12 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::conceal::Concealer;
 use crate::event::KeyOperation;
-use crate::node::{Coalescing, Node, OldEvents, Tombstone};
+use crate::node::{Coalescing, Node, OldEvents, SocketFailure, Tombstone};
 use crate::outbox::Outbox;
 use crate::serf::Question;
+use crate::stats::DropReason;
 use crate::stream::StreamInput;
 use crate::time::Instant;
 use crate::types::{JoinId, Key, KeyringChange, QueryId, StreamId, Tags};
@@ -27,6 +29,18 @@ pub enum Input {
         /// The payload.
         bytes: Vec<u8>,
     },
+    /// A datagram of which only the opened content is known: what [`Tap`](crate::Tap) reports for
+    /// [`Node::handle_datagram`]. It is replayed without the key that opened it.
+    Opened {
+        /// The sender.
+        from: SocketAddr,
+        /// Size of the datagram, in bytes.
+        wire_bytes: u32,
+        /// Whether this node has no key and the datagram may need one. Only the log depends on it.
+        looks_encrypted: bool,
+        /// One frame or a compound of frames, or why the datagram was dropped.
+        opened: Result<Vec<u8>, DropReason>,
+    },
     /// [`Node::handle_timeout`].
     Timeout,
     /// [`Node::accept`].
@@ -38,6 +52,16 @@ pub enum Input {
     StreamOpened(StreamId),
     /// Data arrived on a stream.
     StreamData(StreamId, Vec<u8>),
+    /// A chunk of a stream of which only the opened message is known: what [`Tap`](crate::Tap) reports for
+    /// [`StreamInput::Data`].
+    StreamRead {
+        /// The stream.
+        stream: StreamId,
+        /// Size of the chunk, in bytes.
+        wire_bytes: u32,
+        /// The message that the chunk completed; `Ok(None)` if more bytes are needed or the stream is closed.
+        opened: Result<Option<Vec<u8>>, DropReason>,
+    },
     /// The peer closed a stream.
     StreamClosed(StreamId),
     /// A stream failed.
@@ -125,6 +149,35 @@ pub enum Input {
     },
     /// [`Node::end_query`].
     EndQuery(QueryId),
+    /// [`Node::socket_failed`].
+    SocketFailed {
+        /// The operation.
+        failure: SocketFailure,
+        /// The operating system's error text.
+        words: String,
+    },
+    /// [`Node::stream_failing`].
+    StreamFailing {
+        /// The operating system's error text.
+        words: String,
+    },
+}
+
+impl Input {
+    /// Replaces the secrets in this input.
+    pub fn conceal(&mut self, concealer: &mut Concealer<'_>) {
+        match self {
+            Self::Opened { opened: Ok(packet), .. } => concealer.packet(packet),
+            Self::StreamRead { opened: Ok(Some(message)), .. } => concealer.stream_message(message),
+            Self::ChangeKey { key, .. } | Self::ChangeAllKeys { key, .. } if !key.is_empty() => concealer.key(key),
+            Self::UserEvent { payload, .. } | Self::Query { payload, .. } | Self::Respond { payload, .. } => {
+                concealer.payload(payload);
+            }
+            // As sent: what they contain is not known before a node opens it, and no tap reports them.
+            Self::Datagram { .. } | Self::StreamData(..) => {}
+            _ => {}
+        }
+    }
 }
 
 impl Node {
@@ -132,12 +185,20 @@ impl Node {
     pub fn apply(&mut self, now: Instant, input: &Input, out: &mut Outbox) {
         match input {
             Input::Datagram { from, bytes } => self.handle_datagram(now, *from, bytes, out),
+            Input::Opened { from, wire_bytes, looks_encrypted, opened } => {
+                let opened = opened.as_deref().map_err(|reason| *reason);
+                self.handle_opened(now, *from, *wire_bytes as usize, *looks_encrypted, opened, out);
+            }
             Input::Timeout => self.handle_timeout(now, out),
             Input::Accept { from } => {
                 let _stream = self.accept(now, *from, out);
             }
             Input::StreamOpened(id) => self.handle_stream(now, *id, StreamInput::Opened, out),
             Input::StreamData(id, bytes) => self.handle_stream(now, *id, StreamInput::Data(bytes), out),
+            Input::StreamRead { stream, wire_bytes, opened } => {
+                let opened = opened.as_ref().map(Option::as_deref).map_err(|reason| *reason);
+                self.handle_stream_opened(now, *stream, *wire_bytes as usize, opened, out);
+            }
             Input::StreamClosed(id) => self.handle_stream(now, *id, StreamInput::Closed, out),
             Input::StreamFailed(id) => self.handle_stream(now, *id, StreamInput::Failed, out),
             Input::Join { seeds, old } => _ = self.join(now, seeds, *old, out),
@@ -164,6 +225,8 @@ impl Node {
             Input::SetTags(tags) => _ = self.set_tags(now, &tags.clone().into_iter().collect::<Tags>(), out),
             Input::ForceLeave { name, tombstone } => _ = self.force_leave(now, name, *tombstone, out),
             Input::Leave => _ = self.leave(now, out),
+            Input::SocketFailed { failure, words } => self.socket_failed(now, *failure, words),
+            Input::StreamFailing { words } => self.stream_failing(words),
         }
     }
 

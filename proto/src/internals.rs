@@ -9,6 +9,8 @@ pub mod envelope {
     pub use crate::envelope::{Caps, Envelope, Packed, Packer, PacketBuffers, Parts, open, seal, split};
 }
 
+pub use crate::core::Sometimes;
+
 /// msgpack, as HashiCorp's programs write it.
 pub mod msgpack {
     pub use crate::msgpack::{

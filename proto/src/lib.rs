@@ -134,6 +134,7 @@ extern crate alloc;
 
 mod broadcast;
 mod complaints;
+mod conceal;
 mod config;
 mod core;
 pub mod diagnostics;
@@ -162,18 +163,24 @@ mod token_bucket;
 mod types;
 mod wire;
 
+/// Version of this crate. Recorded inputs and checkpoints are read by the version that wrote them.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 pub use bytes;
 pub use complaints::{Complaint, ComplaintKind};
+pub use conceal::{Concealed, Concealer};
 pub use config::{CodecChoice, Config, ConfigError, Options, SerfOptions, SwimOptions, TransportOptions};
 pub use envelope::{EnvelopeConfig, Keyring, KeyringError, Label};
 pub use event::{
     AddressFailure, Event, Evidence, JoinOutcome, KeyAnswer, KeyOperation, KeyReport, LeaveReport, Member, MemberEvent,
-    MemberEventKind, Members, NameVerdict, NameVote, Query, QueryReport, SeedFailureCause, Source, Status, UserEvent,
+    MemberEventKind, Members, NameVerdict, NameVote, PartitionReport, PartitionShare, Query, QueryReport,
+    SeedFailureCause, Source, Status, UserEvent,
 };
 pub use input::Input;
+pub use ipnet::IpNet;
 pub use node::{
-    Coalescing, ForceLeaveError, JoinError, LeaveError, Node, NodeState, OldEvents, SetTagsError, SocketFailure, Start,
-    Tombstone, UserEventError, Why,
+    CheckpointError, Coalescing, ForceLeaveError, JoinError, LeaveError, Node, NodeState, OldEvents, Outputs,
+    SetTagsError, SocketFailure, Start, Tap, Tombstone, Unsaved, UserEventError, Why,
 };
 pub use outbox::{Outbox, Output};
 pub use policy::{Candidate, Policy, SharedPolicy, Veto};

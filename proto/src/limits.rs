@@ -108,6 +108,10 @@ pub const RELAYS_MAX: usize = 1024;
 /// cannot grow the tables without bound. Further ones are dropped.
 pub const MEMBERS_MAX: usize = PUSH_PULL_NODES_MAX;
 
+/// Zones that a node tells apart. Ours: no cluster has as many, and each tag of a hostile peer could name another.
+/// Members of further ones count as one far zone.
+pub const ZONES_MAX: usize = 256;
+
 /// Memory cost of all members that a node remembers, in bytes. A member costs 160, three times its name, and once its
 /// metadata. That is at least its size in a push/pull in HashiCorp's codec, and at least a third of its size in memory.
 /// Ours: two MiB below [`STREAM_MESSAGE_BYTES_MAX`], so that the full state always fits into a push/pull. Enough for 25

@@ -85,6 +85,16 @@ impl Outbox {
         self.queue.is_empty()
     }
 
+    /// The outputs from `first` on, oldest first.
+    pub(crate) fn since(&self, first: usize) -> impl Iterator<Item = &Output> {
+        self.queue.range(first.min(self.queue.len())..)
+    }
+
+    /// Number of outputs.
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     pub(crate) fn push(&mut self, output: Output) {
         self.queue.push_back(output);
     }

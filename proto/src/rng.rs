@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+use serde::{Deserialize, Serialize};
 
 /// The seed of all randomness of a node.
 ///
@@ -47,7 +48,7 @@ impl fmt::Debug for Seed {
 ///
 /// Each concern draws from its own stream, so that more draws in one (such as nonces, once encryption is on) do not
 /// shift another (such as the probe order).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct Rng(ChaCha8Rng);
 
 impl Rng {

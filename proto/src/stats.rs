@@ -50,6 +50,9 @@ named! {
         Inflate = "inflate",
         /// A member or a merge that the application's [`Policy`](crate::Policy) vetoed.
         Vetoed = "vetoed",
+        /// A datagram, a stream or a member whose address is in none of the networks of
+        /// [`cidrs_allowed`](crate::TransportOptions::cidrs_allowed).
+        Network = "network",
     }
 }
 

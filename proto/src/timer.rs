@@ -8,13 +8,15 @@ use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
+use serde::{Deserialize, Serialize};
+
 use crate::fingerprint::Fingerprint;
 use crate::roster::MemberIdx;
 use crate::time::Instant;
 use crate::types::{JoinId, StreamId};
 
 /// A timer, by the layer that handles it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Hash)]
 pub(crate) enum Timer {
     Swim(SwimTimer),
     Serf(SerfTimer),
@@ -22,7 +24,7 @@ pub(crate) enum Timer {
 }
 
 /// Timers of membership and failure detection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Hash)]
 pub(crate) enum SwimTimer {
     /// The direct ping of the running probe timed out.
     AckDue,
@@ -41,7 +43,7 @@ pub(crate) enum SwimTimer {
 }
 
 /// Timers of the Serf layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Hash)]
 pub(crate) enum SerfTimer {
     /// Reap members.
     Reap,
@@ -56,7 +58,7 @@ pub(crate) enum SerfTimer {
 }
 
 /// Timers of the node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Hash)]
 pub(crate) enum NodeTimer {
     /// Gossip tick.
     Gossip,
@@ -64,6 +66,8 @@ pub(crate) enum NodeTimer {
     Leave,
     /// Search for other members.
     Isolation,
+    /// Judge how many members are missing.
+    Partition,
     /// A stream reached its deadline.
     Stream(StreamId),
     /// A join got no answer for a while.
@@ -103,6 +107,7 @@ impl Timer {
             Self::Serf(SerfTimer::Deliver) => 8,
             Self::Serf(SerfTimer::Query) => 9,
             Self::Node(NodeTimer::Isolation) => 10,
+            Self::Node(NodeTimer::Partition) => 11,
             Self::Swim(SwimTimer::Suspicion(_) | SwimTimer::Relay(_) | SwimTimer::Takeover(_))
             | Self::Serf(SerfTimer::Prune(_))
             | Self::Node(NodeTimer::Stream(_) | NodeTimer::Join(_)) => return None,
@@ -111,7 +116,7 @@ impl Timer {
 }
 
 /// The singleton timers. The order decides which of two at the same instant fires first.
-const SLOTS: [Timer; 11] = [
+const SLOTS: [Timer; 12] = [
     Timer::Swim(SwimTimer::AckDue),
     Timer::Swim(SwimTimer::ProbeEnd),
     Timer::Swim(SwimTimer::Probe),
@@ -123,10 +128,11 @@ const SLOTS: [Timer; 11] = [
     Timer::Serf(SerfTimer::Deliver),
     Timer::Serf(SerfTimer::Query),
     Timer::Node(NodeTimer::Isolation),
+    Timer::Node(NodeTimer::Partition),
 ];
 
 /// All timers of a node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Timers {
     slots: [Instant; SLOTS.len()],
     heap: BinaryHeap<Reverse<(Instant, u32, Timer)>>,
@@ -181,7 +187,7 @@ impl Timers {
     /// Removes and returns the earliest timer that is due at `now`.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Timer> {
         let mut slot = 0;
-        // A linear scan: eleven slots are two cache lines, less work than a heap.
+        // A linear scan: twelve slots are two cache lines, less work than a heap.
         for candidate in 1..SLOTS.len() {
             if self.slots[candidate] < self.slots[slot] {
                 slot = candidate;

@@ -2,11 +2,13 @@
 
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::fingerprint::Fingerprint;
 use crate::time::Instant;
 
 /// A bucket of `BURST` tokens, refilled at `PER_SEC` tokens per second.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct TokenBucket<const BURST: u64, const PER_SEC: u64> {
     /// When the bucket will be full again; in the past if it is full.
     full_at: Instant,

@@ -153,6 +153,22 @@ impl Disk for HostDisk {
         Ok(())
     }
 
+    fn create_dir(&self, _path: &Path) -> io::Result<()> {
+        // Files have paths here, and directories do not exist.
+        self.check()
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        let content = lock(&self.files.0);
+        let inside = content.files.keys().filter(|file| file.parent() == Some(path));
+        Ok(inside.filter_map(|file| Some(file.file_name()?.to_string_lossy().into_owned())).collect())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.check()?;
+        lock(&self.files.0).files.remove(path).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
     fn start(&self, _name: &str, mut worker: Box<dyn Worker>) -> io::Result<Waker> {
         let shared = Arc::new(WorkerWaker::default());
         let (inner, env, files) = (Arc::clone(&shared), Arc::clone(&self.env), Arc::clone(&self.files));

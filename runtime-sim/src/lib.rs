@@ -98,8 +98,8 @@
 //!   iteration over `HashMap`, no real clock, no threads. [`check`](check()) runs the first seed twice and fails if the runs differ.
 //! - tokio's own sockets do not work on a virtual host. `tokio::fs` works and is the real disk.
 //! - Computing takes no virtual time, and datagrams have no bandwidth.
-//! - For thousands of nodes, use the protocol's simulator, `sim`; for real sockets with a virtual clock,
-//!   `#[tokio::test(start_paused = true)]`.
+//! - For thousands of nodes, use the protocol's simulator, `sim`, which runs an application's logic beside each of them; for
+//!   real sockets with a virtual clock, `#[tokio::test(start_paused = true)]`.
 //!
 //! # Build profile
 //!

@@ -173,14 +173,15 @@ use std::io;
 /// The runtime-independent crate, for code that is generic over runtimes: `serf_runtime::Serf<N>`.
 pub use serf_runtime;
 pub use serf_runtime::{
-    Answers, Builder, Candidate, Coalescing, CodecChoice, CommandError, Complaint, ComplaintKind, Coordinate,
+    Answers, Builder, Candidate, Capture, Coalescing, CodecChoice, CommandError, Complaint, ComplaintKind, Coordinate,
     DEFAULT_PORT, DropReason, End, EntropyError, Event, Events, Evidence, ForceLeaveError, Handlers, Instant,
     JoinError, JoinReport, Key, KeyAnswer, KeyError, KeyOperation, KeyReport, KeyringFileError, KeysError, Lagged,
     LeaveError, LeaveReport, Member, MemberCounts, MemberEvent, MemberEventKind, Members, Metric, Name, NodeState,
-    NotWritten, OldEvents, Options, Peer, Policy, Query, QueryError, QueryId, QueryReport, QueryStream, Question,
-    Reply, RespondError, Retry, Seed, SeedCause, SeedError, SeedFailure, SeedFailureCause, SetTagsError, SharedPolicy,
-    Source, StartError, Stats, Status, Stopped, Tags, Tombstone, Transport, UnknownWord, Usage, UserEvent,
-    UserEventError, Veto, Why, bytes, net, read_keyring_file, serf_proto, write_keyring_file,
+    NotWritten, OldEvents, Options, PartitionReport, PartitionShare, Peer, Policy, Query, QueryError, QueryId,
+    QueryReport, QueryStream, Question, Reply, RespondError, Retry, Seed, SeedCause, SeedError, SeedFailure,
+    SeedFailureCause, SetTagsError, SharedPolicy, Source, StartError, Stats, Status, Stopped, Tags, Tombstone,
+    Transport, UnknownWord, Usage, UserEvent, UserEventError, Veto, Why, bytes, capture, net, read_keyring_file,
+    serf_proto, write_keyring_file,
 };
 /// The version of tokio that nodes run on. `#[tokio::main]` needs a direct dependency on tokio with its features.
 pub use tokio;
@@ -329,6 +330,13 @@ impl net::Net for Tokio {
     fn entropy(&self, bytes: &mut [u8]) -> io::Result<()> {
         on_simulated_host!(self, host => { host.entropy(bytes); Ok(()) });
         net::entropy(bytes)
+    }
+
+    /// On a simulated host: 1970 and the virtual time.
+    #[cfg(feature = "sim")]
+    fn wall_clock(&self) -> std::time::SystemTime {
+        on_simulated_host!(self, host => std::time::UNIX_EPOCH + (host.now() - Instant::ZERO));
+        std::time::SystemTime::now()
     }
 
     #[cfg(feature = "sim")]

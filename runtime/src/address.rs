@@ -68,7 +68,7 @@ pub(crate) fn advertised(
 fn candidates(found: &[HostAddress], or_ipv6: bool) -> Vec<&HostAddress> {
     let usable = |address: &&HostAddress| is_private(address.ip) && (or_ipv6 || address.ip.is_ipv4());
     let mut candidates: Vec<&HostAddress> = found.iter().filter(usable).collect();
-    candidates.sort_by_key(|address| (Reverse(address.is_default), address.ip.is_ipv6(), address.prefix_bits));
+    candidates.sort_by_key(|address| address.preference());
     candidates
 }
 
@@ -90,6 +90,38 @@ pub(crate) fn successor(
         at_once || is_gone_for_long && (is_its_interface(address) || address.is_default)
     };
     candidates(found, or_ipv6).iter().find(succeeds).map(|address| address.ip)
+}
+
+impl HostAddress {
+    /// Key to sort addresses by, best first: the interface of the default route, then IPv4 before IPv6, then larger
+    /// networks before smaller ones (the order `default,type,size` of HashiCorp's go-sockaddr).
+    pub fn preference(&self) -> impl Ord + use<> {
+        (Reverse(self.is_default), self.ip.is_ipv6(), self.prefix_bits)
+    }
+
+    /// Whether the address is private, as HashiCorp's go-sockaddr defines it: the networks of RFC 6890 that may be
+    /// forwarded, without those for documentation.
+    pub fn is_private(&self) -> bool {
+        is_private(self.ip)
+    }
+
+    /// Whether packets to the address may be forwarded (`ForwardingBlacklist` in go-sockaddr's rfc.go).
+    pub fn is_forwardable(&self) -> bool {
+        match self.ip {
+            IpAddr::V4(ip) => !matches!(
+                ip.octets(),
+                [0 | 127 | 240.., ..] | [169, 254, ..] | [192, 0, 0 | 2, _] | [198, 51, 100, _] | [203, 0, 113, _]
+            ),
+            IpAddr::V6(ip) => match ip.segments() {
+                [0x2001, 0x0db8, ..] => false,
+                [0x2001, second, ..] if second & 0xfff0 == 0x0010 => false,
+                _ => {
+                    let is_mapped = ip.to_ipv4_mapped().is_some();
+                    !ip.is_loopback() && !ip.is_unspecified() && !is_mapped && !ip.is_unicast_link_local()
+                }
+            },
+        }
+    }
 }
 
 /// Whether go-sockaddr counts the address as private: the networks of RFC 6890 that may be forwarded, without those for
@@ -264,6 +296,22 @@ mod tests {
             "2a00::1",
             "fe00::1",
         ] {
+            assert!(!is(no), "{no}");
+        }
+    }
+
+    #[test]
+    fn forwardable_is_what_go_sockaddr_takes_for_it() {
+        let is = |text: &str| host(&[text])[0].is_forwardable();
+        for yes in ["1.0.0.0", "239.255.255.255", "169.253.0.1", "192.0.1.1", "198.51.101.1", "2a00::1", "fec0::1"] {
+            assert!(is(yes), "{yes}");
+        }
+        for no in ["0.1.2.3", "127.0.0.2", "240.0.0.1", "255.255.255.255", "169.254.0.1", "192.0.0.1", "192.0.2.1"] {
+            assert!(!is(no), "{no}");
+        }
+        for no in
+            ["198.51.100.1", "203.0.113.1", "::1", "::", "::ffff:10.0.0.1", "fe80::1", "2001:db8::1", "2001:1f::1"]
+        {
             assert!(!is(no), "{no}");
         }
     }

@@ -95,12 +95,16 @@ impl<N: Net> Builder<N> {
         let seed = options.seed.map_or_else(|| seed(&net), Ok)?;
         let bound = net.bind(options.bind)?;
         let advertised = address::advertised(options.advertise, bound.addr, || net.addresses())?;
+        if !config.admits(advertised.addr.ip()) {
+            return Err(StartError::NotAllowed { addr: advertised.addr });
+        }
         let identity = Identity::new(&options.name, advertised.addr, &options.tags).map_err(StartError::Identity)?;
         let keyring = options.keyring_file.map(|path| open_keyring(&disk, path)).transpose()?;
         // Last fallible step: from here on this node owns the file.
         let after_leave = if options.rejoin_after_leave { AfterLeave::Rejoin } else { AfterLeave::Forget };
         let opened = options.snapshot.map(|path| open_snapshot(&disk, path, after_leave)).transpose()?;
         let (start, snapshot) = opened.map_or((Start::new(), None), |(start, writer)| (start, Some(writer)));
+        let has_policy = options.policy.is_some();
         let start = match options.policy {
             Some(policy) => start.with_policy(policy),
             None => start,
@@ -114,6 +118,8 @@ impl<N: Net> Builder<N> {
             subscriber_events_max: options.subscriber_events_max,
             files: Files { snapshot, keyring },
             retries: Retries::new(&seed),
+            capture: options.capture,
+            has_policy,
         };
         let (shared, [events, handled]) =
             driver::start(setup, |now, out| Node::new(config, &identity, &seed, now, start, out));

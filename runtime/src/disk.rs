@@ -11,7 +11,7 @@ use std::thread::{self, Thread};
 
 use serf_proto::Instant;
 
-use crate::replace::{beside, lock_file, replace};
+use crate::replace::{Replaced, beside, lock_file, replace};
 
 /// The disk of a host, as the snapshot and the keyring file use it. [`SystemDisk`] is the operating system's; a simulation
 /// has its own.
@@ -47,6 +47,27 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     ///
     /// Returns the operating system's error.
     fn recover(&self, path: &Path, suffix: &str) -> io::Result<()>;
+
+    /// Creates a directory, readable by its owner only, and those that contain it. Succeeds if it exists.
+    ///
+    /// # Errors
+    ///
+    /// Returns the operating system's error.
+    fn create_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Returns the names of the files in a directory, in any order.
+    ///
+    /// # Errors
+    ///
+    /// Returns the operating system's error.
+    fn list(&self, path: &Path) -> io::Result<Vec<String>>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    ///
+    /// Returns the operating system's error.
+    fn remove(&self, path: &Path) -> io::Result<()>;
 
     /// Starts a worker on a thread of its own. Waking the returned waker runs it.
     ///
@@ -140,6 +161,21 @@ impl Disk for SystemDisk {
         if !path.exists() && other.exists() { fs::rename(other, path) } else { Ok(()) }
     }
 
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        let mut builder = fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.recursive(true).create(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        fs::read_dir(path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
     fn start(&self, name: &str, mut worker: Box<dyn Worker>) -> io::Result<Waker> {
         let run = move || {
             let origin = std::time::Instant::now();
@@ -166,6 +202,24 @@ impl Wake for Unpark {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.0.unpark();
+    }
+}
+
+impl DiskFile for Replaced {
+    fn read_to_end(&mut self) -> io::Result<Vec<u8>> {
+        DiskFile::read_to_end(&mut self.file)
+    }
+
+    fn truncate(&mut self, bytes: u64) -> io::Result<()> {
+        self.file.truncate(bytes)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.append(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Self::sync(self)
     }
 }
 

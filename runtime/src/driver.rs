@@ -12,6 +12,7 @@ use serf_proto::{Instant, KeyringChange, Node, Outbox, SocketFailure, canonical}
 use crate::address::Advertised;
 use crate::address_watch::watch_address;
 use crate::call_buffers::{with_buffer, with_call_buffers};
+use crate::capture::{Capture, Trigger};
 use crate::engine::{Counters, Engine, Running, Shared};
 use crate::events::{Events, replied_to};
 use crate::files::Files;
@@ -30,6 +31,8 @@ pub(crate) struct Setup<N: Net> {
     pub(crate) subscriber_events_max: usize,
     pub(crate) files: Files,
     pub(crate) retries: Retries,
+    pub(crate) capture: Option<Capture>,
+    pub(crate) has_policy: bool,
 }
 
 /// Starts the loops of a new node after its first outputs. Returns two subscriptions from the first event on: one for
@@ -38,7 +41,7 @@ pub(crate) fn start<N: Net>(
     setup: Setup<N>,
     new_node: impl FnOnce(Instant, &mut Outbox) -> Node,
 ) -> (Arc<Shared<N>>, [Events; 2]) {
-    let Setup { net, bound, advertised, linger, subscriber_events_max, files, retries } = setup;
+    let Setup { net, bound, advertised, linger, subscriber_events_max, files, retries, capture, has_policy } = setup;
     let Bound { udp, listener, addr } = bound;
     let (alive, gone) = async_channel::bounded(1);
     let udp = Arc::new(udp);
@@ -54,6 +57,7 @@ pub(crate) fn start<N: Net>(
             counters: Counters::default(),
             files,
             retries,
+            has_policy,
             engine: Mutex::new(engine),
             earlier: Signal::default(),
             gone,
@@ -63,6 +67,11 @@ pub(crate) fn start<N: Net>(
             [(); 2].map(|()| engine.subscribers.subscribe(subscriber_events_max, |event| replied_to(event).is_none()));
         engine.route(&shared, buffers);
         buffers.datagrams.clear();
+        if let Some(capture) = capture
+            && let Err(error) = shared.start_capture(&mut engine, capture, Trigger::Start)
+        {
+            tracing::error!(%error, "cannot start a thread: nothing is captured");
+        }
         let loops = spawn_loops(&shared, udp, listener, advertised, &alive);
         if let Some(running) = &mut engine.running {
             running.loops = loops;

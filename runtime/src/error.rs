@@ -42,6 +42,12 @@ pub enum StartError {
         /// The host's addresses other than loopback.
         found: Vec<IpAddr>,
     },
+    /// The address to advertise is in none of the networks of
+    /// [`cidrs_allowed`](serf_proto::TransportOptions::cidrs_allowed): members with that list would refuse this node.
+    NotAllowed {
+        /// The address.
+        addr: SocketAddr,
+    },
     /// Another node, of this process or another, has locked the file.
     InUse {
         /// The file.
@@ -107,6 +113,10 @@ impl fmt::Display for StartError {
                 write!(f, "bound to {bind}, but this host has no private address to advertise (it has {found:?}): ")?;
                 f.write_str("set `advertise`, or bind to one address")
             }
+            Self::NotAllowed { addr } => {
+                write!(f, "cannot advertise {addr}, it is in none of the networks of cidrs_allowed: ")?;
+                f.write_str("add its network, or advertise an address in one of them")
+            }
             Self::InUse { path } => {
                 write!(
                     f,
@@ -140,7 +150,8 @@ impl core::error::Error for StartError {
             Self::Bind { source, .. } | Self::Snapshot { source, .. } => source.source(),
             Self::Keyring { source, .. } => source.source(),
             Self::Entropy(error) | Self::Runtime(error) => error.source(),
-            Self::AdvertiseUnspecified { .. } | Self::NoPrivateAddress { .. } | Self::InUse { .. } => None,
+            Self::AdvertiseUnspecified { .. } | Self::NoPrivateAddress { .. } => None,
+            Self::NotAllowed { .. } | Self::InUse { .. } => None,
         }
     }
 }

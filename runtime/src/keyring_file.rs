@@ -48,7 +48,9 @@ pub fn write_keyring_file(path: impl AsRef<Path>, keys: &[Key]) -> io::Result<()
 fn write(disk: &dyn Disk, path: &Path, keys: &[Key]) -> io::Result<Box<dyn DiskFile>> {
     let texts: Vec<String> = keys.iter().map(Key::to_base64).collect();
     let json = key_list::format(&texts)?;
-    disk.replace(path, ".new", true, json.as_bytes())
+    let mut file = disk.replace(path, ".new", true, json.as_bytes())?;
+    file.sync()?;
+    Ok(file)
 }
 
 /// Returns the keys that a node starts with: those of the file, which has every change made by members, or `given` if

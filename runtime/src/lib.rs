@@ -36,6 +36,7 @@ mod address;
 mod address_watch;
 mod builder;
 mod call_buffers;
+pub mod capture;
 mod dials;
 mod disk;
 mod driver;
@@ -74,12 +75,14 @@ pub use serf_proto;
 pub use serf_proto::{
     Candidate, Coalescing, CodecChoice, Complaint, ComplaintKind, Coordinate, DropReason, EntropyError, Event,
     Evidence, ForceLeaveError, Instant, Key, KeyAnswer, KeyError, KeyOperation, KeyReport, KeysError, LeaveReport,
-    Member, MemberCounts, MemberEvent, MemberEventKind, Members, Metric, Name, NodeState, OldEvents, Peer, Policy,
-    Query, QueryError, QueryId, QueryReport, Question, RespondError, Seed, SeedFailureCause, SetTagsError,
-    SharedPolicy, Source, Status, Tags, Tombstone, UnknownWord, Usage, UserEvent, UserEventError, Veto, Why,
+    Member, MemberCounts, MemberEvent, MemberEventKind, Members, Metric, Name, NodeState, OldEvents, PartitionReport,
+    PartitionShare, Peer, Policy, Query, QueryError, QueryId, QueryReport, Question, RespondError, Seed,
+    SeedFailureCause, SetTagsError, SharedPolicy, Source, Status, Tags, Tombstone, UnknownWord, Usage, UserEvent,
+    UserEventError, Veto, Why,
 };
 
 pub use crate::builder::Builder;
+pub use crate::capture::Capture;
 pub use crate::end::End;
 pub use crate::error::{CommandError, KeyringFileError, LeaveError, NotWritten, StartError, Stopped, Transport};
 pub use crate::events::{Events, Lagged};

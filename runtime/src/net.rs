@@ -5,6 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::io;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use serf_proto::Instant;
 
@@ -104,6 +105,11 @@ pub trait Net: Sized + Send + Sync + 'static {
     /// Returns an error if the source failed.
     fn entropy(&self, bytes: &mut [u8]) -> io::Result<()> {
         entropy(bytes)
+    }
+
+    /// Returns the host's clock, for the times in a [capture](crate::capture). Default: the system's.
+    fn wall_clock(&self) -> SystemTime {
+        SystemTime::now()
     }
 
     /// Returns the disk of the host, for the snapshot and the keyring file. Default: the system's.

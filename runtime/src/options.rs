@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serf_proto::{Seed, SharedPolicy, Tags};
 
+use crate::capture::Capture;
+
 /// Options of [`Serf::start`](crate::Serf::start). Start from a profile and override single fields. Fields may be added
 /// in minor versions.
 ///
@@ -72,6 +74,11 @@ pub struct Options {
     /// encryption. Default none: entropy of the operating system.
     #[serde(skip)]
     pub seed: Option<Seed>,
+    /// Records every input of the node into a directory, so that an incident can be replayed and explained: see
+    /// [`capture`](crate::capture). Can be switched while the node runs, with
+    /// [`Serf::start_capture`](crate::Serf::start_capture). A capture that cannot be written is a counted and logged error;
+    /// it does not stop the node. Default none.
+    pub capture: Option<Capture>,
     /// Protocol options: intervals, timeouts, limits. [`Options::lan`](Self::lan) uses
     /// [`serf_proto::Options::lan`].
     pub protocol: serf_proto::Options,
@@ -113,6 +120,7 @@ impl Options {
             keyring_file: None,
             policy: None,
             seed: None,
+            capture: None,
             protocol,
         }
     }

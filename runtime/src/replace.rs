@@ -11,7 +11,7 @@ use crate::disk::in_use;
 /// is there, complete. Keeps the permissions of the old file; without an old one, only the owner may read it if
 /// `is_secret`. Returns the new file, positioned at its end, and locked as by [`lock_file`]: it is locked before the
 /// rename makes it visible.
-pub(crate) fn replace(path: &Path, suffix: &str, is_secret: bool, contents: &[u8]) -> io::Result<File> {
+pub(crate) fn replace(path: &Path, suffix: &str, is_secret: bool, contents: &[u8]) -> io::Result<Replaced> {
     // Resolves symbolic links, so that the target is replaced and the link stays.
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let beside = beside(path, suffix);
@@ -30,13 +30,35 @@ pub(crate) fn replace(path: &Path, suffix: &str, is_secret: bool, contents: &[u8
     });
     match written {
         Ok(file) => {
-            sync_directory(path);
-            Ok(file)
+            let failure = path.parent().and_then(|directory| sync_directory(directory).err());
+            Ok(Replaced { file, failure })
         }
         Err(error) => {
             _ = fs::remove_file(&beside);
             Err(error)
         }
+    }
+}
+
+/// A file that has replaced another.
+#[derive(Debug)]
+pub(crate) struct Replaced {
+    pub(crate) file: File,
+    /// Why its directory could not be synced: after a power failure the old file could be back. Not an error of the
+    /// replacement, since the new file is in place and must be used.
+    failure: Option<io::Error>,
+}
+
+impl Replaced {
+    /// Makes the contents and the name survive a power failure.
+    ///
+    /// # Errors
+    ///
+    /// Returns the operating system's error.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_all()?;
+        // No second try: the kernel reports a failed write once, and a later success does not prove that it was repeated.
+        self.failure.take().map_or(Ok(()), Err)
     }
 }
 
@@ -95,15 +117,19 @@ fn create(path: &Path, is_secret: bool) -> io::Result<File> {
     options.open(path)
 }
 
-/// Syncs the directory, so that the rename survives a power failure. Some file systems do not support that; the error
-/// is ignored because the rename itself succeeded.
-fn sync_directory(path: &Path) {
-    #[cfg(unix)]
-    if let Some(directory) = path.parent() {
-        _ = File::open(directory).and_then(|directory| directory.sync_all());
-    }
-    #[cfg(not(unix))]
-    let _ = path;
+/// Syncs a directory, so that a rename in it survives a power failure. A directory that may not be read, and a file
+/// system that cannot do this, are no error: nothing more can be done.
+#[cfg(unix)]
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    let Ok(directory) = File::open(directory) else { return Ok(()) };
+    let is_impossible =
+        |error: &io::Error| matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported);
+    directory.sync_all().or_else(|error| if is_impossible(&error) { Ok(()) } else { Err(error) })
+}
+
+#[cfg(not(unix))]
+const fn sync_directory(_: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// Attempts to take a lock that another node holds, and the pause between them.

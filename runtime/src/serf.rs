@@ -4,13 +4,15 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
+use std::io;
 use std::sync::{Arc, Weak};
 
 use serf_proto::{
-    Coalescing, Complaint, Coordinate, Event, ForceLeaveError, Instant, LeaveReport, Member, NodeState, Outbox, Peer,
-    Question, SetTagsError, Tags, Tombstone, UserEventError, Why,
+    Coalescing, Complaint, Coordinate, Event, ForceLeaveError, Instant, LeaveReport, Member, NodeState, Outbox,
+    PartitionShare, Peer, Question, SetTagsError, Tags, Tombstone, UserEventError, Why,
 };
 
+use crate::capture::{Capture, Trigger};
 use crate::end::End;
 use crate::engine::{Engine, Shared};
 use crate::error::{CommandError, LeaveError, NotWritten};
@@ -104,6 +106,10 @@ impl<N: Net> Serf<N> {
         self.shared().stop();
         // Nothing is ever sent: this returns when the last task has dropped its sender.
         _ = self.shared().gone.recv().await;
+        let capture = self.shared().lock().capture.clone();
+        if let Some(capture) = capture {
+            capture.ended().await;
+        }
         self.shared().files.ended().await
     }
 
@@ -168,6 +174,13 @@ impl<N: Net> Serf<N> {
         self.shared().lock().node.disagreements().collect()
     }
 
+    /// Returns how many members are alive, against the largest stable membership; `None` unless
+    /// [`partition_stable_after`](serf_proto::SerfOptions::partition_stable_after) is set. Its changes are
+    /// [`Event::Partition`](crate::Event::Partition).
+    pub fn partition(&self) -> Option<PartitionShare> {
+        self.shared().lock().node.partition()
+    }
+
     /// Returns the time of the node's clock, to compare with the times in events and reports.
     pub fn now(&self) -> Instant {
         self.shared().net.now()
@@ -189,10 +202,11 @@ impl<N: Net> Serf<N> {
             snapshot_failing: shared.files.snapshot.as_ref().is_some_and(SnapshotWriter::is_failing),
             complaints: node.complaints().count(),
             address_missing: shared.counters.address_missing.load(Ordering::Relaxed),
+            partition: node.partition(),
             usage: node.usage(),
             datagrams_lost: shared.send_queue.lost(),
             socket_errors: shared.counters.socket_errors.load(Ordering::Relaxed),
-            file_errors: shared.files.errors(),
+            file_errors: shared.files.errors() + engine.capture.as_ref().map_or(0, |capture| capture.errors()),
             streams_refused: shared.counters.streams_refused.load(Ordering::Relaxed),
             handler_panics: shared.counters.handler_panics.load(Ordering::Relaxed),
         }
@@ -338,6 +352,35 @@ impl<N: Net> Serf<N> {
     ) -> Result<(), CommandError<ForceLeaveError>> {
         let tombstone = tombstone.into();
         self.command(|engine, now, out| engine.node.force_leave(now, name, tombstone, out))
+    }
+}
+
+/// Capture.
+impl<N: Net> Serf<N> {
+    /// Begins to record the node's inputs, as [`Options::capture`](crate::Options::capture) does from the start. A capture
+    /// that runs ends first. The files are written by a thread of their own, and their errors are counted
+    /// ([`Stats::file_errors`]).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if no thread can be started, or the node is stopped.
+    pub fn start_capture(&self, capture: Capture) -> Result<(), CommandError<io::Error>> {
+        let shared = self.shared();
+        let mut engine = shared.lock();
+        if engine.running.is_none() {
+            return Err(CommandError::Stopped);
+        }
+        shared.start_capture(&mut engine, capture, Trigger::SwitchedOn).map_err(CommandError::Refused)
+    }
+
+    /// Ends the capture. What was recorded is written in the background. Returns whether one was running.
+    pub fn stop_capture(&self) -> bool {
+        self.shared().lock().stop_capture()
+    }
+
+    /// Returns the settings of the capture, if one is running.
+    pub fn capture(&self) -> Option<Capture> {
+        self.shared().lock().capture.as_ref().map(|recorder| recorder.settings().clone())
     }
 }
 

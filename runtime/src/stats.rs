@@ -1,6 +1,6 @@
 //! Counters and gauges of a running node.
 
-use serf_proto::{Clocks, MemberCounts, Metric, QueueDepths, Usage};
+use serf_proto::{Clocks, MemberCounts, Metric, PartitionShare, QueueDepths, Usage};
 
 /// Counters and gauges of a running node, read at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Stats {
     pub snapshot_failing: bool,
     /// Open complaints; see [`Serf::complaints`](crate::Serf::complaints).
     pub complaints: usize,
+    /// Members that are alive against the largest stable membership; `None` unless the partition signal is on.
+    pub partition: Option<PartitionShare>,
     /// Fill levels of the collections that peers can fill.
     pub usage: Vec<Usage>,
     /// Datagrams dropped because the socket and the send queue were full.
@@ -97,6 +99,14 @@ impl Stats {
         gauges.push(Metric::plain("snapshot_failing", help, u64::from(self.snapshot_failing)));
         let help = "Open complaints of the log about peers: 0 is healthy.";
         gauges.push(Metric::plain("complaints", help, self.complaints as u64));
+        if let Some(share) = &self.partition {
+            let help = "Whether so many members are missing that the cluster may be partitioned: 0 is healthy.";
+            gauges.push(Metric::plain("partition_split", help, u64::from(share.split)));
+            let help = "Whether more than half of the largest stable membership is alive: 1 is healthy.";
+            gauges.push(Metric::plain("partition_majority", help, u64::from(share.has_majority())));
+            let help = "Members of the largest stable membership, less those that have left since.";
+            gauges.push(Metric::plain("partition_members_largest", help, u64::from(share.largest)));
+        }
         gauges.extend(Usage::gauges(usage));
         gauges.into_iter()
     }
@@ -127,6 +137,7 @@ mod tests {
             address_missing: true,
             snapshot_failing: true,
             complaints: 10,
+            partition: None,
         };
         let all: Vec<Metric> = stats.counters().chain(stats.gauges()).collect();
         let names: BTreeSet<_> = all.iter().map(|metric| (metric.name, metric.label)).collect();

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use serf_proto::{KeyOperation, QueryId};
+use serf_proto::{Instant, KeyOperation, QueryId};
 
 use crate::hostile::Attack;
 
@@ -31,14 +31,25 @@ pub(crate) enum Command {
     Leave,
     /// Kills the process; its host stays up and refuses connections.
     Crash,
+    /// Kills the process as a power failure does: unsynced records of its snapshot are lost, and one may be torn.
+    LosePower {
+        /// Decides how many, and where.
+        draw: u32,
+    },
     /// Stalls the process: it handles nothing until it resumes.
     Pause,
-    /// Resumes the process.
+    /// Blocks the packets of the process until it resumes at `until`: inputs wait, outputs leave then, timers go on.
+    Block { until: Instant },
+    /// Resumes the process, which handles its queued inputs.
     Resume,
     /// Makes each input take this time on the host's processor; zero: none.
     SetInputCost(Duration),
     /// A slow processor is free again.
     Proceed,
+    /// Stops the host's clock, while inputs go on arriving.
+    StopClock,
+    /// Sets the host's clock ahead and lets it run.
+    StartClock { jump: Duration },
 }
 
 /// Initial state of a process.
@@ -74,6 +85,9 @@ pub struct KeyChange {
 
 /// The name of the events of [`Fault::Event`](crate::Fault::Event).
 pub(crate) const LOAD: &str = "load";
+
+/// The name of the simulator's own queries, which all nodes answer.
+pub(crate) const ROLL_CALL: &str = "roll-call";
 
 /// The name of events whose payload starts with the time of their sending.
 pub(crate) const TIMED: &str = "timed";

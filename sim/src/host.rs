@@ -6,7 +6,9 @@ use std::collections::{BTreeSet, VecDeque};
 use bytes::Bytes;
 use serf_proto::{Instant, Node, Rng, Status};
 
+use crate::app::Slot;
 use crate::check::Checkers;
+use crate::clock::HostClock;
 use crate::command::{KeyChange, QueryParams};
 use crate::digest::Digest;
 use crate::disk::Disk;
@@ -20,6 +22,8 @@ use crate::series::Meter;
 #[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) process: Process,
+    /// The clock that its node reads.
+    pub(crate) clock: HostClock,
     pub(crate) sockets: Sockets,
     pub(crate) checks: Checks,
     pub(crate) phase: PhaseCounts,
@@ -35,6 +39,8 @@ pub(crate) struct Host {
 pub(crate) struct Process {
     /// The protocol state; `None` while the process does not run.
     pub(crate) node: Option<Node>,
+    /// The application beside the node, if the world has applications.
+    pub(crate) app: Option<Box<Slot>>,
     /// Number of starts of the process.
     pub(crate) lives: u32,
     /// Queued inputs of a stalled process; `None` while it runs.
@@ -43,12 +49,23 @@ pub(crate) struct Process {
     pub(crate) slow: Option<Box<SlowProcessor>>,
     /// Start of this life.
     pub(crate) born_at: Instant,
+    /// Whether this life began without the snapshot of an earlier one.
+    pub(crate) began_blank: bool,
     /// Time of the valid wake-up in the queue; wake-ups at other times are outdated.
     pub(crate) wake_at: Instant,
     /// Digest of all inputs.
     pub(crate) digest: Digest,
     /// Number of calls of the node.
     pub(crate) calls: u64,
+}
+
+impl Process {
+    /// Returns when the node or the application has to be woken, by the host's clock; `None` while it does not run.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let timeout = self.node.as_ref()?.poll_timeout();
+        let timer = self.app.as_ref().and_then(|slot| slot.due());
+        timeout.into_iter().chain(timer).min()
+    }
 }
 
 /// Network state of a host.
@@ -102,6 +119,8 @@ pub(crate) struct Uplink {
     pub(crate) free_at: Instant,
     /// When the link has sent all datagrams, if they take time.
     pub(crate) datagrams_free_at: Instant,
+    /// End of a block: what is sent before leaves then.
+    pub(crate) blocked_until: Instant,
     /// Datagrams sent in this phase.
     pub(crate) datagrams: u64,
     /// Their bytes, without the 28 bytes of IP and UDP headers.
@@ -120,6 +139,7 @@ impl Uplink {
             weather: Weather::CLEAR,
             free_at: Instant::ZERO,
             datagrams_free_at: Instant::ZERO,
+            blocked_until: Instant::ZERO,
             datagrams: 0,
             datagram_bytes: 0,
             stranger_bytes: None,
@@ -148,14 +168,17 @@ impl Host {
         Self {
             process: Process {
                 node: None,
+                app: None,
                 lives: 0,
                 backlog: None,
                 slow: None,
                 born_at: Instant::ZERO,
+                began_blank: true,
                 wake_at: Instant::MAX,
                 digest: Digest::default(),
                 calls: 0,
             },
+            clock: HostClock::EXACT,
             sockets: Sockets { uplink: Uplink::new(rng), ends: Ends::default() },
             checks: Checks::default(),
             phase: PhaseCounts::default(),
@@ -169,11 +192,18 @@ impl Host {
 /// Queued inputs of a stalled process, in the order of arrival.
 #[derive(Debug, Default)]
 pub(crate) struct Backlog {
+    /// Whether only its packets are blocked.
+    pub(crate) lets_timers_run: bool,
     pub(crate) held: VecDeque<Scheduled>,
     datagram_bytes: usize,
 }
 
 impl Backlog {
+    /// Returns the backlog of a process whose packets alone are blocked.
+    pub(crate) fn of_packets() -> Self {
+        Self { lets_timers_run: true, ..Self::default() }
+    }
+
     /// Queues an input, as the kernel would. Returns false if the socket buffer is full and a datagram is dropped.
     pub(crate) fn hold(&mut self, scheduled: Scheduled) -> bool {
         if let Payload::Datagram(bytes) = &scheduled.payload {
@@ -184,6 +214,11 @@ impl Backlog {
         }
         self.held.push_back(scheduled);
         true
+    }
+
+    /// Returns the number of datagrams among the inputs.
+    pub(crate) fn datagrams(&self) -> usize {
+        self.held.iter().filter(|scheduled| scheduled.payload.is_datagram()).count()
     }
 
     /// Takes the oldest input.

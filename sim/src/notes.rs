@@ -3,11 +3,12 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use serf_proto::Instant;
+use serf_proto::{Instant, PartitionReport};
 
 use crate::explain::News;
 use crate::histogram::Histogram;
-use crate::series::{Alarm, Ledger};
+use crate::series::{Alarm, HEADER_BYTES, Ledger};
+use crate::witness::Witness;
 
 /// Records of one shard. Nothing in the simulation depends on them.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +19,7 @@ pub(crate) struct Notes {
     pub(crate) news: Option<News>,
     /// By crashed node: the fault, how many observers detected it, and the first and last of them.
     pub(crate) detected: BTreeMap<u32, Detected>,
-    /// Times from each crash until each observer detected it, by fault.
+    /// Times from each crash or cut until each observer marked the node failed, by fault.
     pub(crate) detections: BTreeMap<usize, Histogram>,
     /// Times from the sending of each timed event until each node delivered it.
     pub(crate) deliveries: Histogram,
@@ -26,6 +27,68 @@ pub(crate) struct Notes {
     pub(crate) delivered: u64,
     /// Verdicts about the nodes of each group, by [`Alarm`].
     pub(crate) by_group: BTreeMap<u16, [u64; 3]>,
+    /// What nodes sent to nodes of other groups.
+    pub(crate) crossed: Crossed,
+    /// Partition signals of nodes.
+    pub(crate) signals: Signals,
+    /// What happened since the world began.
+    pub(crate) witness: Witness,
+}
+
+/// Partition signals, one per node and report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Signals {
+    /// That members are missing.
+    pub(crate) splits: u64,
+    /// Of these, those of a majority.
+    pub(crate) majorities: u64,
+    /// Of these, those that name a lost zone.
+    pub(crate) zones_lost: u64,
+    /// That they are missing no more.
+    pub(crate) ends: u64,
+    /// When the last node reported that members are missing.
+    pub(crate) last_split_at: Option<Instant>,
+}
+
+impl Signals {
+    pub(crate) fn add(&mut self, at: Instant, report: &PartitionReport) {
+        let share = report.share;
+        if share.split {
+            self.splits += 1;
+            self.majorities += u64::from(share.has_majority());
+            self.zones_lost += u64::from(!report.zones_lost.is_empty());
+            self.last_split_at = self.last_split_at.max(Some(at));
+        } else {
+            self.ends += 1;
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.splits += other.splits;
+        self.majorities += other.majorities;
+        self.zones_lost += other.zones_lost;
+        self.ends += other.ends;
+        self.last_split_at = self.last_split_at.max(other.last_split_at);
+    }
+}
+
+/// Traffic between nodes of different groups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Crossed {
+    pub(crate) datagrams: u64,
+    /// Bytes of these, with 28 bytes of IP and UDP headers each, and bytes written to streams.
+    pub(crate) bytes: u64,
+}
+
+impl Crossed {
+    pub(crate) const fn datagram(&mut self, bytes: usize) {
+        self.datagrams += 1;
+        self.bytes += bytes as u64 + HEADER_BYTES as u64;
+    }
+
+    pub(crate) const fn stream(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+    }
 }
 
 /// Who detected the crash of a node.
@@ -45,6 +108,11 @@ impl Notes {
         self.detections.entry(fault).or_default().add(at - crashed_at, 1);
         let new = Detected { fault, observers: 1, first: (at, observer), last: at };
         self.detected.entry(node).and_modify(|detected| detected.merge(&new)).or_insert(new);
+    }
+
+    /// Notes that an observer marked a node failed that was cut from it.
+    pub(crate) fn lose(&mut self, at: Instant, (cut_at, fault): (Instant, usize)) {
+        self.detections.entry(fault).or_default().add(at - cut_at, 1);
     }
 
     /// Counts a verdict about a node of a group.
@@ -69,6 +137,9 @@ impl Notes {
         }
         self.deliveries.merge(&other.deliveries);
         self.delivered += other.delivered;
+        self.crossed.datagrams += other.crossed.datagrams;
+        self.crossed.bytes += other.crossed.bytes;
+        self.signals.merge(&other.signals);
         for (group, counts) in &other.by_group {
             let mine = self.by_group.entry(*group).or_default();
             mine.iter_mut().zip(counts).for_each(|(mine, count)| *mine += count);

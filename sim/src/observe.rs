@@ -2,11 +2,11 @@
 
 use core::time::Duration;
 
-use serf_proto::{Event, Instant, KeyReport, Member, MemberEventKind, NameVerdict, QueryReport};
+use serf_proto::{Event, Instant, KeyReport, Member, MemberEventKind, NameVerdict, QueryReport, Status};
 
 use crate::addressing::{node_at, node_of};
 use crate::check::{Finding, Moment, Violation};
-use crate::command::{Command, LOAD, TIMED};
+use crate::command::{Command, LOAD, ROLL_CALL, TIMED};
 use crate::host::Host;
 use crate::route::HostContext;
 use crate::scheduled::Payload;
@@ -64,13 +64,15 @@ impl HostContext<'_> {
                 }
             }
             Event::Joined(report) if report.contacted == 0 => {
+                self.notes.witness.joins_in_vain += 1;
                 let again = match &host.orders.contacts {
                     Some(contacts) => Command::Join { contacts: contacts.clone() },
                     None => Command::Rejoin,
                 };
                 self.schedule_here(host, JOIN_RETRY, Payload::Command(Box::new(again)));
             }
-            Event::Query(query) => {
+            // Applications answer the queries of applications.
+            Event::Query(query) if host.process.app.is_none() || &*query.name == ROLL_CALL => {
                 // Models the processing time of an application.
                 let bytes = u32::from_le_bytes(query.payload.first_chunk().copied().unwrap_or_default());
                 let respond = Command::Respond { to: query.id, bytes };
@@ -87,9 +89,13 @@ impl HostContext<'_> {
             }
             Event::QueryEnded(report) => self.ask_the_silent(host, report),
             Event::Keys(report) => self.note_keys(host, report),
-            Event::NameVote(vote) if vote.verdict == NameVerdict::Lost && self.shared.names_kept => {
-                let (for_us, against) = (vote.for_us, vote.against);
-                self.report(Some(Finding::VotedOut { for_us, against }));
+            Event::Partition(report) if !is_hostile => self.notes.signals.add(self.at, report),
+            Event::NameVote(vote) => {
+                self.notes.witness.name_votes[vote.verdict as usize] += 1;
+                if vote.verdict == NameVerdict::Lost && self.shared.names_kept {
+                    let (for_us, against) = (vote.for_us, vote.against);
+                    self.report(Some(Finding::VotedOut { for_us, against }));
+                }
             }
             Event::LeftCluster(_) => return Next::End,
             _ => {}
@@ -153,7 +159,7 @@ impl HostContext<'_> {
         if self.shared.checks.is_some()
             && let Some(node) = &host.process.node
         {
-            let moment = Moment { at: self.at, call: host.process.calls };
+            let moment = Moment { at: host.clock.read(self.at), call: host.process.calls };
             let finding = host.checks.checkers.member_event(node, self.shared, moment, kind, (id, member));
             self.report(finding);
         }
@@ -181,11 +187,16 @@ impl HostContext<'_> {
                 self.notes.alarm(self.at, Alarm::TrueFailure, self.shared.layout.group(id));
                 if let Some(crash) = truth.crash_of(id) {
                     self.notes.detect(self.id, self.at, id, crash);
+                } else if let Some(cut) = truth.cut_of(self.id, id) {
+                    self.notes.lose(self.at, cut);
                 }
             }
         }
         let Some(status) = status_after(kind) else { return };
         let before = host.checks.fallen.change(id, status);
+        if before == Some(Status::Failed) && status == Status::Alive && self.shared.truth.never_down(id) {
+            self.notes.witness.late_refutations += 1;
+        }
         if let Aim::Views { status: wanted, watch } = &self.shared.goal.aim
             && watch.covers(&self.shared.truth, self.id, id)
         {

@@ -73,6 +73,12 @@ impl Calendar {
         self.current.iter().rev()
     }
 
+    /// Returns all payloads, in no particular order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Scheduled> {
+        let near = self.ring.iter().flatten();
+        self.current.iter().chain(near).chain(self.far.iter().map(|Reverse(far)| &far.0))
+    }
+
     /// Returns the due time of the first payload.
     pub(crate) fn least(&self) -> Option<Instant> {
         if let Some(first) = self.current.last() {

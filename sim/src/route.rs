@@ -31,6 +31,7 @@ impl HostContext<'_> {
     /// Sends a datagram.
     pub(crate) fn send_datagram(&mut self, host: &mut Host, to: SocketAddr, bytes: Bytes) {
         let uplink = &mut host.sockets.uplink;
+        self.notes.witness.datagrams.sent += 1;
         uplink.datagrams += 1;
         uplink.datagram_bytes += bytes.len() as u64;
         uplink.meter.datagram(self.at, bytes.len(), &mut self.notes.ledger);
@@ -40,13 +41,18 @@ impl HostContext<'_> {
             *said += bytes.len() as u64;
         }
         match node_at(to, self.shared.hosts) {
+            Some(target) if self.crosses(target) => {
+                self.notes.crossed.datagram(bytes.len());
+                self.transmit(host, target, bytes.len(), || Payload::Datagram(bytes.clone()));
+            }
             Some(target) => self.transmit(host, target, bytes.len(), || Payload::Datagram(bytes.clone())),
-            None => self.tally.drop_datagram(NetDrop::NoHost),
+            None => self.drop_datagram(NetDrop::NoHost),
         }
     }
 
     /// Sends a datagram of the attacker with the forged source `from`.
     pub(crate) fn send_forged(&mut self, host: &mut Host, from: SocketAddr, target: u32, bytes: &Bytes) {
+        self.notes.witness.datagrams.forged += 1;
         self.transmit(host, target, bytes.len(), || Payload::Forged(Box::new((from, bytes.clone()))));
     }
 
@@ -54,23 +60,36 @@ impl HostContext<'_> {
     fn transmit(&mut self, host: &mut Host, target: u32, len: usize, payload: impl Fn() -> Payload) {
         let (model, uplink) = (&self.shared.network.model, &mut host.sockets.uplink);
         if !model.fits(len) {
-            return self.tally.drop_datagram(NetDrop::TooLarge);
+            return self.drop_datagram(NetDrop::TooLarge);
         }
         let Some(departs) = model.datagram_departure(self.at, uplink.datagrams_free_at, len) else {
-            return self.tally.drop_datagram(NetDrop::Congestion);
+            return self.drop_datagram(NetDrop::Congestion);
         };
         uplink.datagrams_free_at = departs;
+        let departs = departs.max(uplink.blocked_until);
         let Uplink { rng, weather, .. } = &mut host.sockets.uplink;
         match self.shared.network.judge(rng, weather, self.at, self.id, target) {
-            Fate::Lost => self.tally.drop_datagram(NetDrop::Loss),
-            Fate::Cut => self.tally.drop_datagram(NetDrop::Cut),
+            Fate::Lost => self.drop_datagram(NetDrop::Loss),
+            Fate::Cut => self.drop_datagram(NetDrop::Cut),
             Fate::Arrives { after, copy_after } => {
                 if let Some(copy_after) = copy_after {
+                    self.notes.witness.datagrams.copied += 1;
                     self.schedule(host, target, departs + copy_after, payload());
                 }
                 self.schedule(host, target, departs + after, payload());
             }
         }
+    }
+
+    /// Whether a node is of another group than this host.
+    fn crosses(&self, target: u32) -> bool {
+        let layout = &self.shared.layout;
+        !layout.group_of.is_empty() && layout.group(self.id) != layout.group(target)
+    }
+
+    fn drop_datagram(&mut self, reason: NetDrop) {
+        self.tally.count_drop(reason);
+        self.notes.witness.datagrams.drop(reason);
     }
 
     /// Opens a connection.
@@ -100,6 +119,9 @@ impl HostContext<'_> {
             let departs = host.sockets.uplink.free_at.max(self.at) + model.transmission_time(len);
             host.sockets.uplink.free_at = departs;
             host.sockets.uplink.meter.stream(self.at, len, &mut self.notes.ledger);
+            if self.crosses(peer) {
+                self.notes.crossed.stream(len);
+            }
             if host.sockets.uplink.rng.chance(model.stream_reset_ppm()) {
                 self.break_stream(host, port, peer, peer_port);
                 return;
@@ -129,10 +151,10 @@ impl HostContext<'_> {
     pub(crate) fn send_segment(&mut self, host: &mut Host, target: u32, segment: Segment) -> Option<Instant> {
         let network = &self.shared.network;
         let Some(latency) = network.segment_latency(&mut host.sockets.uplink.rng, self.at, self.id, target) else {
-            self.tally.drop_datagram(NetDrop::Cut);
+            self.tally.count_drop(NetDrop::Cut);
             return None;
         };
-        let arrival = self.at + latency;
+        let arrival = self.at.max(host.sockets.uplink.blocked_until) + latency;
         self.schedule(host, target, arrival, Payload::Segment(segment));
         Some(arrival)
     }
@@ -144,10 +166,10 @@ impl HostContext<'_> {
         let network = &self.shared.network;
         let Some(latency) = network.segment_latency(&mut uplink.rng, self.at, self.id, end.peer) else {
             end.stalled = true;
-            self.tally.drop_datagram(NetDrop::Cut);
+            self.tally.count_drop(NetDrop::Cut);
             return;
         };
-        let arrival = (departs + latency).max(end.last_arrival);
+        let arrival = (departs.max(uplink.blocked_until) + latency).max(end.last_arrival);
         end.last_arrival = arrival;
         let target = end.peer;
         self.schedule(host, target, arrival, Payload::Segment(segment));

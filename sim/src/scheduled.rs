@@ -39,6 +39,12 @@ pub(crate) enum Payload {
     Command(Box<Command>),
 }
 
+impl Payload {
+    pub(crate) const fn is_datagram(&self) -> bool {
+        matches!(self, Self::Datagram(_) | Self::Forged(_))
+    }
+}
+
 /// A segment of a virtual stream. Ports are the simulator's identifiers of stream ends: unlike the nodes' stream
 /// numbers they stay unique when a node restarts.
 #[derive(Debug)]

@@ -2,17 +2,14 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use serf_proto::{
-    Coalescing, DropReason, Input, Instant, MessageKind, Node, OldEvents, Outbox, Output, Sent, StreamInput,
-};
+use serf_proto::{Coalescing, DropReason, Input, Instant, MessageKind, OldEvents, Outbox, Output, Sent, StreamInput};
 
 use crate::addressing::{addr_of, connection_addr, node_of};
+use crate::app;
 use crate::check::Checkers;
-use crate::command::KeyChange;
-use crate::command::{Command, StartFrom};
+use crate::command::{Command, KeyChange, ROLL_CALL, StartFrom};
 use crate::digest::Digest;
 use crate::explain::Fact;
 use crate::host::{Backlog, FallenMembers, Host, SlowProcessor};
@@ -39,7 +36,8 @@ pub(crate) struct Shard {
     pub(crate) dropped_by_the_dead: [u64; DropReason::ALL.len()],
     /// Sent messages of ended processes.
     pub(crate) sent_by_the_dead: [Sent; MessageKind::ALL.len()],
-    out: Outbox,
+    /// Outputs of the call that is being handled.
+    pub(crate) out: Outbox,
 }
 
 impl Shard {
@@ -95,6 +93,7 @@ impl Shard {
         let host = &mut self.hosts[local];
         if let Some(backlog) = &mut host.process.backlog
             && !reaches_the_stalled(&scheduled.payload)
+            && !(backlog.lets_timers_run && matches!(scheduled.payload, Payload::Wake))
         {
             if let Payload::Wake = scheduled.payload {
                 // The node requests a new wake-up when it resumes.
@@ -102,7 +101,7 @@ impl Shard {
                     host.process.wake_at = Instant::MAX;
                 }
             } else if !backlog.hold(scheduled) {
-                self.tally.drop_datagram(NetDrop::Overflow);
+                self.drop_datagram(NetDrop::Overflow);
             }
             return;
         }
@@ -116,12 +115,15 @@ impl Shard {
 
     /// Starts an input on a slow processor, if it is free.
     fn may_start(&mut self, local: usize, scheduled: &Scheduled) -> bool {
-        let process = &mut self.hosts[local].process;
+        let Host { process, clock, .. } = &mut self.hosts[local];
+        let due = process.due();
         let Some(slow) = &mut process.slow else { return true };
         // Nothing is handled while the process is down, and a wake-up before the node's next timer is no input.
-        let Some(node) = &process.node else { return true };
-        let is_due =
-            process.wake_at == scheduled.key.at && node.poll_timeout().is_some_and(|due| due <= scheduled.key.at);
+        if process.node.is_none() {
+            return true;
+        }
+        let now = clock.read(scheduled.key.at);
+        let is_due = process.wake_at == scheduled.key.at && due.is_some_and(|due| due <= now);
         if matches!(scheduled.payload, Payload::Wake) && !is_due {
             return true;
         }
@@ -141,7 +143,8 @@ impl Shard {
         if let Payload::Wake = scheduled.payload {
             process.wake_at = Instant::MAX;
         } else if !slow.backlog.hold(scheduled) {
-            self.tally.drop_datagram(NetDrop::Overflow);
+            self.tally.count_drop(NetDrop::Overflow);
+            self.notes.witness.datagrams.drop(NetDrop::Overflow);
         }
         if !core::mem::replace(&mut slow.is_scheduled, true) {
             let free_at = slow.busy_until.max(at);
@@ -152,10 +155,11 @@ impl Shard {
     /// Handles the next input of a slow processor that is free again: due timers before queued inputs, as an event loop
     /// does.
     fn proceed(&mut self, shared: &Shared, local: usize, id: u32, at: Instant) {
-        let process = &mut self.hosts[local].process;
+        let Host { process, clock, .. } = &mut self.hosts[local];
+        let now = clock.read(at);
+        let is_due = process.due().is_some_and(|due| due <= now);
         let Some(slow) = &mut process.slow else { return };
         slow.is_scheduled = false;
-        let is_due = process.node.as_ref().and_then(Node::poll_timeout).is_some_and(|due| due <= at);
         slow.busy_until = at + slow.cost;
         if is_due {
             process.wake_at = at;
@@ -191,45 +195,67 @@ impl Shard {
             return;
         }
         host.process.wake_at = Instant::MAX;
+        let now = host.clock.read(at);
         let Some(node) = &mut host.process.node else { return };
-        if node.poll_timeout().is_some_and(|due| due <= at) {
+        if node.poll_timeout().is_some_and(|due| due <= now) {
             host.process.digest.fold(at.as_nanos());
             host.process.digest.fold(KIND_TIMEOUT);
             if let Some(recorder) = watching(&mut self.recorder, id) {
-                recorder.input(at, Input::Timeout);
+                recorder.input(now, Input::Timeout);
             }
-            node.handle_timeout(at, &mut self.out);
-            debug_assert!(node.poll_timeout().is_none_or(|due| due > at), "all that was due has been handled");
+            node.handle_timeout(now, &mut self.out);
+            debug_assert!(node.poll_timeout().is_none_or(|due| due > now), "all that was due has been handled");
             if let Some(bounds) = shared.checks {
                 let known = if shared.hostile().is_some() { node.member_counts().known } else { 0 };
                 let finding = bounds.check(node.queue_depths(), known);
                 context(shared, &mut self.queues, &mut self.tally, &mut self.notes, id, at).report(finding);
             }
             self.settle(shared, local, id, at);
-        } else {
-            self.arm(local, id, at);
+        }
+        self.run_app_timers(shared, local, id, at);
+        self.arm(local, id, at);
+    }
+
+    /// Calls the application for each of its timers that is due.
+    fn run_app_timers(&mut self, shared: &Shared, local: usize, id: u32, at: Instant) {
+        loop {
+            let host = &mut self.hosts[local];
+            let now = host.clock.read(at);
+            let Some(timer) = host.process.app.as_mut().and_then(|slot| slot.take_due(now)) else { return };
+            host.process.digest.fold(at.as_nanos());
+            host.process.digest.fold(KIND_APP_TIMER);
+            host.process.digest.fold(timer);
+            app::call(host, &mut self.recorder, &mut self.out, (id, at), |app, node| app.on_timer(timer, node));
+            self.settle(shared, local, id, at);
         }
     }
 
     fn deliver(&mut self, shared: &Shared, local: usize, id: u32, key: Key, from: SocketAddr, bytes: &Bytes) {
         let Key { at, source, .. } = key;
         let host = &mut self.hosts[local];
+        let now = host.clock.read(at);
         if let Some(attacker) = &mut host.attacker {
             attacker.record_packet(bytes);
         }
         let Some(node) = &mut host.process.node else {
-            self.tally.drop_datagram(NetDrop::Down);
+            self.drop_datagram(NetDrop::Down);
             return;
         };
         host.process.digest.fold(at.as_nanos());
         host.process.digest.fold(KIND_DATAGRAM | u64::from(source));
         host.process.digest.fold_bytes(bytes);
         if let Some(recorder) = watching(&mut self.recorder, id) {
-            recorder.input(at, Input::Datagram { from, bytes: bytes.to_vec() });
+            recorder.input(now, Input::Datagram { from, bytes: bytes.to_vec() });
         }
-        node.handle_datagram(at, from, bytes, &mut self.out);
+        node.handle_datagram(now, from, bytes, &mut self.out);
         self.tally.delivered += 1;
+        self.notes.witness.datagrams.delivered += 1;
         self.settle(shared, local, id, at);
+    }
+
+    fn drop_datagram(&mut self, reason: NetDrop) {
+        self.tally.count_drop(reason);
+        self.notes.witness.datagrams.drop(reason);
     }
 
     /// Delivers a datagram of the attacker and measures what the node sends in the same call.
@@ -267,6 +293,7 @@ impl Shard {
             }
             Segment::Data { port, bytes } => {
                 let host = &mut self.hosts[local];
+                let now = host.clock.read(at);
                 let Some((stream, node)) =
                     host.sockets.ends.by_port(port).map(|end| end.stream).zip(host.process.node.as_mut())
                 else {
@@ -276,10 +303,10 @@ impl Shard {
                 host.process.digest.fold(KIND_STREAM | stream.number());
                 host.process.digest.fold_bytes(&bytes);
                 if let Some(recorder) = watching(&mut self.recorder, id) {
-                    recorder.input(at, Input::StreamData(stream, bytes.to_vec()));
+                    recorder.input(now, Input::StreamData(stream, bytes.to_vec()));
                 }
                 self.tally.stream_bytes += bytes.len() as u64;
-                node.handle_stream(at, stream, StreamInput::Data(&bytes), &mut self.out);
+                node.handle_stream(now, stream, StreamInput::Data(&bytes), &mut self.out);
                 self.settle(shared, local, id, at);
             }
             Segment::Fin { port } => {
@@ -299,15 +326,16 @@ impl Shard {
     fn accept(&mut self, shared: &Shared, local: usize, id: u32, key: Key, peer_port: u32) {
         let Key { at, source, .. } = key;
         let host = &mut self.hosts[local];
+        let now = host.clock.read(at);
         let mut accepted = None;
         if let Some(node) = &mut host.process.node {
             let from = connection_addr(source, peer_port);
             host.process.digest.fold(at.as_nanos());
             host.process.digest.fold(KIND_ACCEPT | u64::from(source));
             if let Some(recorder) = watching(&mut self.recorder, id) {
-                recorder.input(at, Input::Accept { from });
+                recorder.input(now, Input::Accept { from });
             }
-            accepted = Some(node.accept(at, from, &mut self.out));
+            accepted = Some(node.accept(now, from, &mut self.out));
         }
         let mut context = context(shared, &mut self.queues, &mut self.tally, &mut self.notes, id, at);
         let Some(stream) = accepted else {
@@ -329,9 +357,16 @@ impl Shard {
         match command {
             Command::Start(from) => self.start(shared, local, id, at, from),
             Command::Crash => self.end(shared, local, id, at),
+            Command::LosePower { draw } => self.lose_power(shared, local, id, at, draw),
             Command::Pause => {
                 host.process.backlog = host.process.node.is_some().then(Box::<Backlog>::default);
                 self.note(at, id, Fact::Stalled);
+            }
+            Command::Block { until } => {
+                if host.process.node.is_some() {
+                    host.process.backlog = Some(Box::new(Backlog::of_packets()));
+                    host.sockets.uplink.blocked_until = until;
+                }
             }
             Command::Resume => self.resume(shared, local, id, at),
             Command::SetInputCost(cost) => match &mut host.process.slow {
@@ -339,6 +374,11 @@ impl Shard {
                 None => host.process.slow = Some(Box::new(SlowProcessor::new(cost))),
             },
             Command::Proceed => self.proceed(shared, local, id, at),
+            Command::StopClock => host.clock.stop(at),
+            Command::StartClock { jump } => {
+                host.clock.start(at, jump);
+                self.arm(local, id, at);
+            }
             Command::Join { contacts } => {
                 let seeds = if contacts.is_empty() {
                     shared.draw_contacts(id, host.orders.joins_tried)
@@ -357,7 +397,7 @@ impl Shard {
             Command::Query { query_params, nodes } => {
                 host.orders.query_params = query_params;
                 let query = Input::Query {
-                    name: "roll-call".to_owned(),
+                    name: ROLL_CALL.to_owned(),
                     payload: query_params.answer_bytes.to_le_bytes().to_vec(),
                     nodes,
                     tags: Vec::new(),
@@ -383,8 +423,9 @@ impl Shard {
                 self.feed(shared, local, id, at, Input::ChangeAllKeys { operation, key, relay_factor });
             }
             Command::SetRole(role) => {
-                let tags = BTreeMap::from([("role".to_owned(), format!("role-{role}"))]);
-                self.feed(shared, local, id, at, Input::SetTags(tags));
+                let mut tags = shared.layout.tags(id);
+                tags.set("role", format!("role-{role}"));
+                self.feed(shared, local, id, at, Input::SetTags(tags.into()));
             }
             Command::Leave => self.feed(shared, local, id, at, Input::Leave),
             Command::Assault(attack) => {
@@ -440,12 +481,16 @@ impl Shard {
             }
         };
         let is_converged = from == StartFrom::Converged;
+        let now = host.clock.read(at);
         if let Some(recorder) = watching(&mut self.recorder, id) {
-            recorder.start(at, host.process.lives, is_converged, found.clone());
+            recorder.start(now, host.process.lives, is_converged, found.clone());
         }
         host.process.born_at = at;
-        host.process.node = Some(shared.spawn(id, host.process.lives, at, is_converged, found, &mut self.out));
+        host.process.began_blank = from == StartFrom::Blank;
+        host.process.node = Some(shared.spawn(id, host.process.lives, now, is_converged, found, &mut self.out));
+        host.process.app = shared.start_app(id, host.process.lives);
         host.process.lives += 1;
+        app::call(host, &mut self.recorder, &mut self.out, (id, at), |app, node| app.on_start(node));
         self.notes.ledger.process(at, 1);
         self.note(at, id, Fact::Started);
         self.settle(shared, local, id, at);
@@ -458,18 +503,22 @@ impl Shard {
         host.process.digest.fold(at.as_nanos());
         host.process.digest.fold(KIND_END);
         if let Some(recorder) = watching(&mut self.recorder, id) {
-            recorder.stop(at);
+            recorder.stop(host.clock.read(at));
         }
+        self.notes.witness.note_process(&node);
         for (sum, dropped) in self.dropped_by_the_dead.iter_mut().zip(node.stats().dropped) {
             *sum += dropped;
         }
         for (sum, sent) in self.sent_by_the_dead.iter_mut().zip(node.stats().messages_out) {
             sum.add(sent);
         }
-        (host.process.wake_at, host.process.backlog) = (Instant::MAX, None);
-        if let Some(slow) = &mut host.process.slow {
-            slow.backlog = Backlog::default();
-        }
+        (host.process.wake_at, host.process.app) = (Instant::MAX, None);
+        host.sockets.uplink.blocked_until = Instant::ZERO;
+        // The kernel discards what the process has not read.
+        let held = host.process.backlog.take().into_iter().map(|backlog| backlog.datagrams());
+        let waiting = host.process.slow.iter_mut().map(|slow| core::mem::take(&mut slow.backlog).datagrams());
+        let unread: usize = held.chain(waiting).sum();
+        (0..unread).for_each(|_| self.notes.witness.datagrams.drop(NetDrop::Down));
         self.notes.ledger.process(at, -1);
         host.checks.fallen = FallenMembers::default();
         host.phase.loads.clear();
@@ -479,6 +528,19 @@ impl Shard {
             context.reset_peer(host, &end);
         }
         self.note(at, id, Fact::Ended);
+    }
+
+    /// Ends the process as a power failure does: the disk loses what was not synced.
+    fn lose_power(&mut self, shared: &Shared, local: usize, id: u32, at: Instant, draw: u32) {
+        if self.hosts[local].process.node.is_none() {
+            return;
+        }
+        self.end(shared, local, id, at);
+        let host = &mut self.hosts[local];
+        let torn = host.disk.lose_power(draw);
+        // Without the time of the newest event, the next life may deliver events again.
+        host.checks.checkers = Checkers::default();
+        self.notes.witness.lose_power(&torn);
     }
 
     /// Records what a host does, for the timeline of a member.
@@ -503,25 +565,29 @@ impl Shard {
     fn feed(&mut self, shared: &Shared, local: usize, id: u32, at: Instant, input: Input) {
         let host = &mut self.hosts[local];
         let Some(node) = &mut host.process.node else { return };
+        let now = host.clock.read(at);
         host.process.digest.fold(at.as_nanos());
         fold_input(&mut host.process.digest, &input);
-        node.apply(at, &input, &mut self.out);
+        node.apply(now, &input, &mut self.out);
         if let Some(recorder) = watching(&mut self.recorder, id) {
-            recorder.input(at, input);
+            recorder.input(now, input);
         }
         self.settle(shared, local, id, at);
     }
 
     /// Executes all outputs of the node after a call.
-    fn settle(&mut self, shared: &Shared, local: usize, id: u32, at: Instant) {
+    pub(crate) fn settle(&mut self, shared: &Shared, local: usize, id: u32, at: Instant) {
         let host = &mut self.hosts[local];
         host.process.calls += 1;
+        if let Some(slot) = &mut host.process.app {
+            slot.commands = 0;
+        }
         let mut context = context(shared, &mut self.queues, &mut self.tally, &mut self.notes, id, at);
         let mut next = Next::GoOn;
         let mut written = Vec::new();
         while let Some(output) = self.out.pop() {
             if let Some(recorder) = watching(&mut self.recorder, id) {
-                recorder.output(at, &output);
+                recorder.output(host.clock.read(at), &output);
             }
             match output {
                 Output::Datagram { to, bytes } => context.send_datagram(host, to, bytes),
@@ -532,6 +598,9 @@ impl Shard {
                     if context.observe(host, &event) == Next::End {
                         next = Next::End;
                     }
+                    app::call(host, &mut self.recorder, &mut self.out, (id, at), |app, node| {
+                        app.on_event(&event, node)
+                    });
                 }
                 Output::Persist(record) => host.disk.append(&record),
                 Output::Keyring { change, keys } => {
@@ -560,8 +629,8 @@ impl Shard {
     /// leave an outdated one in the queue for nearly every packet.
     fn arm(&mut self, local: usize, id: u32, at: Instant) {
         let host = &mut self.hosts[local];
-        let Some(due) = host.process.node.as_ref().and_then(Node::poll_timeout) else { return };
-        let due = due.max(at);
+        let Some(due) = host.process.due() else { return };
+        let due = host.clock.when(due).max(at);
         if due < host.process.wake_at {
             host.process.wake_at = due;
             let key = host.sockets.uplink.key(id, due);
@@ -582,7 +651,7 @@ const fn context<'a>(
 }
 
 /// Returns the recorder, if it observes `node`.
-fn watching(recorder: &mut Option<Recorder>, node: u32) -> Option<&mut Recorder> {
+pub(crate) fn watching(recorder: &mut Option<Recorder>, node: u32) -> Option<&mut Recorder> {
     recorder.as_mut().filter(|recorder| recorder.node == node)
 }
 
@@ -590,11 +659,20 @@ fn watching(recorder: &mut Option<Recorder>, node: u32) -> Option<&mut Recorder>
 fn reaches_the_stalled(payload: &Payload) -> bool {
     matches!(payload, Payload::Command(command) if matches!(
         **command,
-        Command::Crash | Command::Pause | Command::Resume | Command::SetInputCost(_) | Command::Proceed
+        Command::Crash
+            | Command::LosePower { .. }
+            | Command::Pause
+            | Command::Block { .. }
+            | Command::Resume
+            | Command::SetInputCost(_)
+            | Command::Proceed
+            | Command::StopClock
+            | Command::StartClock { .. }
     ))
 }
 
-fn fold_input(digest: &mut Digest, input: &Input) {
+/// Folds a command or one of the rarer inputs.
+pub(crate) fn fold_input(digest: &mut Digest, input: &Input) {
     let (kind, stream) = match input {
         Input::StreamOpened(id) => (1, id.number()),
         Input::StreamClosed(id) => (2, id.number()),
@@ -628,3 +706,4 @@ const KIND_ACCEPT: u64 = 4 << 56;
 const KIND_START: u64 = 5 << 56;
 const KIND_END: u64 = 6 << 56;
 const KIND_OTHER: u64 = 7 << 56;
+const KIND_APP_TIMER: u64 = 8 << 56;

@@ -4,10 +4,11 @@ use core::net::SocketAddr;
 use std::sync::Arc;
 
 use serf_proto::{
-    CodecChoice, Config, Directory, Identity, Instant, Key, Node, Outbox, Record, Rng, Seed, Start, Tags,
+    CodecChoice, Config, Directory, Identity, Instant, Key, Node, Outbox, Record, Rng, Seed, SharedPolicy, Start,
 };
 
 use crate::addressing::{addr_of, name_of};
+use crate::app::{Apps, Slot};
 use crate::check::QueueBounds;
 use crate::disk::{Disk, Found};
 use crate::layout::Layout;
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     /// Whether losing a name is a violation: no node is ever unreachable, so the attacker cannot take a name over
     /// legitimately.
     pub(crate) names_kept: bool,
+    /// The nodes' policy, if they have one.
+    pub(crate) policy: Option<SharedPolicy>,
     /// Name of the counted user events.
     pub(crate) listened_for: Option<Box<str>>,
     /// Contacts of nodes that join without given contacts.
@@ -39,6 +42,8 @@ pub(crate) struct Shared {
     /// Disk content of a node that starts with all nodes known.
     pub(crate) converged_disk: Disk,
     pub(crate) layout: Layout,
+    /// Starts the applications of the nodes, if there are any.
+    pub(crate) apps: Option<Apps>,
     identities: Vec<Identity>,
     directory: Directory,
     seed: Seed,
@@ -112,9 +117,8 @@ impl Shared {
         let nodes = nodes.max(1);
         let settings = Settings::new(config, mixed_codecs).with_groups(&layout);
         let hosts = nodes + u32::from(has_hostile);
-        let tags: Tags = [("role", "web")].into_iter().collect();
         let identity = |node| {
-            let made = Identity::new(&name_of(node), addr_of(node), &tags);
+            let made = Identity::new(&name_of(node), addr_of(node), &layout.tags(node));
             let made = made.expect("short names, real addresses and small tags are fine");
             made.with_versions(settings.of(node).transport().versions())
         };
@@ -136,10 +140,12 @@ impl Shared {
             truth: Truth::new(nodes),
             goal: Goal::none(Instant::ZERO),
             names_kept: false,
+            policy: None,
             listened_for: None,
             converged_disk: Disk::of(everybody.map(alive)),
             contacts: Contacts::Earlier,
             layout,
+            apps: None,
             identities,
             directory,
             seed,
@@ -189,7 +195,25 @@ impl Shared {
         let seed = self.seed.child(CHILD_NODES).child(u64::from(node)).child(u64::from(life));
         let mut start = Start::new();
         (start.directory, start.converged, start.snapshot) = (self.directory.clone(), is_converged, found.snapshot);
+        start.policy = self.policy.clone().filter(|_| node < self.nodes);
         Node::new(self.settings.with_keys(node, found.keys), &self.identities[node as usize], &seed, now, start, out)
+    }
+
+    /// Starts the application of a node's `life`-th life, if the world has applications. The attacker has none.
+    pub(crate) fn start_app(&self, node: u32, life: u32) -> Option<Box<Slot>> {
+        let apps = self.apps.as_ref().filter(|_| node < self.nodes)?;
+        let rng = Rng::stream(&self.seed.child(CHILD_APPS).child(u64::from(node)), u64::from(life));
+        Some(Box::new(Slot::new(apps.start(node), rng)))
+    }
+
+    /// Returns the key of this number in a rotation: 0 is the first key of the options. `None` without encryption.
+    pub(crate) fn key(&self, number: u32) -> Option<Key> {
+        let first = self.settings.of(0).transport().encrypt_keys.first()?.clone();
+        if number == 0 {
+            return Some(first);
+        }
+        let bytes = Rng::stream(&self.seed.child(CHILD_KEYS), u64::from(number)).bytes::<16>();
+        Key::new(&bytes).ok()
     }
 
     /// Draws the contacts of a node's `attempt`-th join.
@@ -237,6 +261,8 @@ const CHILD_NODES: u64 = 2;
 const CHILD_JOINS: u64 = 3;
 const CHILD_PLACES: u64 = 4;
 const CHILD_HOSTILE: u64 = 5;
+const CHILD_APPS: u64 = 6;
+const CHILD_KEYS: u64 = 7;
 
 #[cfg(test)]
 mod tests {

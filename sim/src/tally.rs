@@ -196,7 +196,8 @@ impl Tally {
         self.times.add(at - since, delta);
     }
 
-    pub(crate) fn drop_datagram(&mut self, reason: NetDrop) {
+    /// Counts an undelivered datagram or stream segment.
+    pub(crate) fn count_drop(&mut self, reason: NetDrop) {
         self.drops[reason as usize] += 1;
     }
 

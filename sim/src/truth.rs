@@ -35,9 +35,18 @@ pub(crate) struct Truth {
     /// Whether a partition separates the subjects from the others.
     is_split: bool,
     /// Partitions and cut links of a timeline, by a number of the caller.
-    cuts: Vec<(usize, NodeSet, NodeSet)>,
+    cuts: Vec<Cut>,
     /// Time of each node's crash, and the fault that caused it, for crashes that others are to detect.
     crashes: Vec<Option<(Instant, usize)>>,
+}
+
+/// Packets from one set of nodes to another that are dropped.
+#[derive(Clone, Debug)]
+struct Cut {
+    at: Instant,
+    fault: usize,
+    from: NodeSet,
+    to: NodeSet,
 }
 
 impl Truth {
@@ -55,13 +64,13 @@ impl Truth {
     }
 
     /// Records that packets between two sets of nodes are dropped in at least one direction.
-    pub(crate) fn cut(&mut self, fault: usize, from: NodeSet, to: NodeSet) {
-        self.cuts.push((fault, from, to));
+    pub(crate) fn cut(&mut self, at: Instant, fault: usize, from: NodeSet, to: NodeSet) {
+        self.cuts.push(Cut { at, fault, from, to });
     }
 
     /// Records the end of the cuts of a fault.
     pub(crate) fn mend(&mut self, fault: usize) {
-        self.cuts.retain(|(other, ..)| *other != fault);
+        self.cuts.retain(|cut| cut.fault != fault);
     }
 
     /// Records a crash that others are to detect.
@@ -72,6 +81,17 @@ impl Truth {
     /// Returns when a node crashed, and the fault; `None` unless [`set_crashed`](Self::set_crashed) recorded it.
     pub(crate) fn crash_of(&self, node: u32) -> Option<(Instant, usize)> {
         *self.crashes.get(node as usize)?
+    }
+
+    /// Returns since when two nodes have been cut from each other, and the fault.
+    pub(crate) fn cut_of(&self, observer: u32, member: u32) -> Option<(Instant, usize)> {
+        self.cut_between(observer, member).map(|cut| (cut.at, cut.fault))
+    }
+
+    fn cut_between(&self, observer: u32, member: u32) -> Option<&Cut> {
+        self.cuts.iter().find(|Cut { from, to, .. }| {
+            from.contains(observer) && to.contains(member) || from.contains(member) && to.contains(observer)
+        })
     }
 
     pub(crate) fn set(&mut self, node: u32, state: HostState) {
@@ -117,7 +137,12 @@ impl Truth {
 
     /// Returns the nodes that were up throughout.
     pub(crate) fn always_up(&self) -> impl Iterator<Item = u32> + '_ {
-        self.all(HostState::Up).filter(|node| !self.ever_down[*node as usize])
+        self.all(HostState::Up).filter(|node| self.never_down(*node))
+    }
+
+    /// Whether a node has been up since its start. A stalled process counts as up.
+    pub(crate) fn never_down(&self, node: u32) -> bool {
+        !self.ever_down[node as usize]
     }
 
     pub(crate) fn is_subject(&self, node: u32) -> bool {
@@ -126,12 +151,9 @@ impl Truth {
 
     /// Whether declaring `member` failed is wrong: it runs, and no partition separates it from `observer`.
     pub(crate) fn is_alarm_false(&self, observer: u32, member: u32) -> bool {
-        let is_cut = |(_, from, to): &(usize, NodeSet, NodeSet)| {
-            from.contains(observer) && to.contains(member) || from.contains(member) && to.contains(observer)
-        };
         self.is_up(member)
             && !(self.is_split && self.is_subject(observer) != self.is_subject(member))
-            && !self.cuts.iter().any(is_cut)
+            && self.cut_between(observer, member).is_none()
     }
 
     /// Returns the nodes in this state, in order.

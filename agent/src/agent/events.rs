@@ -87,12 +87,22 @@ impl Agent {
                 self.log.warn("serf", text);
             }
             NodeEvent::NameVote(vote) => self.vote_over(vote),
+            NodeEvent::Partition(report) => {
+                self.metrics.count(if report.share.split { "serf.partition.split" } else { "serf.partition.whole" });
+                let mut members: Vec<Member> = report.this_side.iter().map(member).collect();
+                members.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+                let data = Event::Partition { share: report.share.into(), zones_lost: report.zones_lost, members };
+                self.dispatch(AgentEvent { data, query: None });
+            }
             _ => {}
         }
     }
 
     fn dispatch(&self, event: AgentEvent) {
         self.log.info("agent", format_args!("Received event: {}", event.data.description()));
+        if let Some(page) = &self.status_page {
+            page.note(&event);
+        }
         let event = Arc::new(event);
         self.streams.deliver(&event);
         self.scripts.dispatch(&event);

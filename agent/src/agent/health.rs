@@ -1,10 +1,12 @@
 //! Health check for supervisors and load balancers.
 
+use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
 use serf_tokio::{NodeState, Stats, Status};
 
 use super::Agent;
+use crate::rpc::PartitionShare;
 
 /// The counters at the last health check.
 #[derive(Debug, Default)]
@@ -29,24 +31,34 @@ impl Sample {
 }
 
 impl Agent {
+    /// A line about missing members; empty without `-partition-signal`. They do not make the agent unhealthy: a restart
+    /// would not bring them back, and a new node knows no larger membership.
+    pub(super) fn partition_detail(&self) -> String {
+        let share = self.serf.partition().map(PartitionShare::from);
+        share.map(|share| format!("partition: {share}\n")).unwrap_or_default()
+    }
+
     /// Why the agent is unhealthy; `None` when it is healthy.
-    pub(super) fn unhealthy_reason(&self) -> Option<&'static str> {
+    pub(super) fn unhealthy_reason(&self) -> Option<Cow<'static, str>> {
         match self.serf.state() {
             NodeState::Alive => {}
-            NodeState::Leaving => return Some("leaving the cluster"),
-            NodeState::Left => return Some("has left the cluster"),
+            NodeState::Leaving => return Some("leaving the cluster".into()),
+            NodeState::Left => return Some("has left the cluster".into()),
+        }
+        if let Some((alive, expected)) = self.bootstrapping() {
+            return Some(format!("waiting for members: {alive} of {expected} are alive").into());
         }
         let stats = self.serf.stats();
         if stats.address_missing {
-            return Some("this host has no longer the address that the agent announces");
+            return Some("this host has no longer the address that the agent announces".into());
         }
         if stats.snapshot_failing {
-            return Some("the snapshot cannot be written");
+            return Some("the snapshot cannot be written".into());
         }
         let now = Sample::of(&stats);
         let before = self.health.0.lock().unwrap_or_else(PoisonError::into_inner).replace(now)?;
         let others = || self.serf.members().iter().filter(|member| member.status() == Status::Alive).count() > 1;
-        (now.is_cut_off(before) && others()).then_some("socket errors, and no other member is heard")
+        (now.is_cut_off(before) && others()).then_some("socket errors, and no other member is heard".into())
     }
 }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serf_tokio::{JoinError, NodeState, OldEvents, SeedCause, SeedError, SeedFailure, SeedFailureCause};
-
+use thiserror::Error;
 use tokio::task::JoinHandle;
 
+use super::seeds::Seeds;
 use super::{Agent, Stop};
 use crate::config::{Settings, count, duration};
 use crate::endpoint::go_words;
@@ -38,49 +39,94 @@ impl Agent {
 /// Retries a join until a peer answers or the attempts are used up (`retryJoin` in `command.go`). Ours: later, whenever
 /// no other member is left, joins again, since other hosts may then have these addresses.
 async fn retry(agent: Arc<Agent>, retry: Retry) {
+    let mut seeds = Seeds::new(&retry.addrs);
     let mut failures = 0;
     loop {
         agent.log.info("agent", format_args!("Joining cluster...(replay: {})", retry.replay));
-        let why = match agent.join(&retry.addrs, retry.replay).await {
-            Ok(count) => {
-                agent.log.info("agent", format_args!("Join completed. Synced with {count} initial agents"));
-                break;
-            }
-            Err(why) => why,
-        };
+        let Err(missed) = attempt(&agent, &retry, &mut seeds).await else { break };
         failures += 1;
         if retry.failures_max > 0 && failures > retry.failures_max {
             agent.log.error("agent", "maximum retry join attempts made, exiting");
             return agent.stop(Stop::NoSeedAnswered);
         }
-        agent.log.warn("agent", format_args!("Join failed: {}, retrying in {:?}", one_line(&why), retry.interval));
-        if failures == 1 && try_soon(&agent, &retry).await {
+        log_missed(&agent, &retry, &missed, failures);
+        if failures == 1 && try_soon(&agent, &retry, &mut seeds).await {
             break;
         }
         if failures > 1 {
             tokio::time::sleep(retry.interval).await;
         }
     }
+    await_expected(&agent, &retry, &mut seeds).await;
     let mut pause = retry.interval.max(ALONE_PAUSE_LEAST);
     loop {
         tokio::time::sleep(pause).await;
         if agent.serf.state() != NodeState::Alive {
             return;
         }
-        let has_failed = agent.serf.is_alone() && agent.join(&retry.addrs, false).await.is_err();
+        let has_failed = agent.serf.is_alone() && join_through(&agent, &mut seeds, false).await.is_err();
         pause = if has_failed { (pause * 2).min(ALONE_PAUSE_MAX) } else { retry.interval.max(ALONE_PAUSE_LEAST) };
+    }
+}
+
+fn log_missed(agent: &Agent, retry: &Retry, missed: &Missed, failures: u32) {
+    let text = format_args!("Join failed: {}, retrying in {:?}", one_line(&missed.to_string()), retry.interval);
+    match missed {
+        // What each source lacks is logged when it changes.
+        Missed::NoAddress if failures > 1 => agent.log.debug("agent", text),
+        _ => agent.log.warn("agent", text),
+    }
+}
+
+/// Why a try had no success.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+enum Missed {
+    #[error("the sources give no address but that of this agent")]
+    NoAddress,
+    #[error("{0}")]
+    NotJoined(String),
+}
+
+/// Tries once to join, with the addresses that the seeds have now.
+async fn attempt(agent: &Agent, retry: &Retry, seeds: &mut Seeds) -> Result<(), Missed> {
+    let count = join_through(agent, seeds, retry.replay).await?;
+    agent.log.info("agent", format_args!("Join completed. Synced with {count} initial agents"));
+    Ok(())
+}
+
+async fn join_through(agent: &Agent, seeds: &mut Seeds, replay: bool) -> Result<u32, Missed> {
+    let addresses = seeds.addresses(agent).await;
+    if addresses.is_empty() {
+        return Err(Missed::NoAddress);
+    }
+    agent.join(&addresses, replay).await.map_err(Missed::NotJoined)
+}
+
+/// Joins again and again until the members that are expected at the first start are there. Agents that start together
+/// may have joined in several groups: each is found through the addresses that appear meanwhile, and by all of its
+/// members, so the groups do not remain.
+async fn await_expected(agent: &Agent, retry: &Retry, seeds: &mut Seeds) {
+    let mut pause = SOON_PAUSE;
+    while let Some((alive, expected)) = agent.bootstrapping() {
+        agent.log.debug("agent", format_args!("{alive} of {expected} expected members are alive"));
+        tokio::time::sleep(pause).await;
+        if agent.serf.state() != NodeState::Alive {
+            return;
+        }
+        // A failure is logged by the join; the next try may find more addresses.
+        _ = join_through(agent, seeds, false).await;
+        pause = (pause * 2).min(retry.interval);
     }
 }
 
 /// Retries with growing pauses within the first interval: when agents start together, no peer listens yet. These
 /// attempts are not counted. Returns whether a peer answered.
-async fn try_soon(agent: &Agent, retry: &Retry) -> bool {
+async fn try_soon(agent: &Agent, retry: &Retry, seeds: &mut Seeds) -> bool {
     let end = tokio::time::Instant::now() + retry.interval;
     let mut pause = SOON_PAUSE;
     while tokio::time::Instant::now() + pause < end {
         tokio::time::sleep(pause).await;
-        if let Ok(count) = agent.join(&retry.addrs, retry.replay).await {
-            agent.log.info("agent", format_args!("Join completed. Synced with {count} initial agents"));
+        if attempt(agent, retry, seeds).await.is_ok() {
             return true;
         }
         pause *= 2;
@@ -131,7 +177,10 @@ impl Joins {
         let new: Vec<String> = self.start.iter().filter(|addr| !before.contains(addr)).cloned().collect();
         if !new.is_empty() {
             let (agent, replay) = (Arc::clone(agent), settings.replay_on_join);
-            tokio::spawn(async move { agent.join(&new, replay).await });
+            tokio::spawn(async move {
+                let addresses = Seeds::new(&new).addresses(&agent).await;
+                agent.join(&addresses, replay).await
+            });
         }
         let retry = Retry::of(settings);
         if retry != self.retry {

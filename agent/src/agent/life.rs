@@ -84,6 +84,10 @@ impl<'a> Life<'a> {
                 self.agent.log.figures(self.agent.metrics.dump());
                 continue;
             }
+            if signal == Signal::Capture {
+                self.agent.switch_capture();
+                continue;
+            }
             self.agent.log.output(&format!("Caught signal: {}", signal.name()));
             if signal == Signal::Hangup {
                 self.supervisor.notify(Phase::Reloading);
@@ -102,7 +106,7 @@ impl<'a> Life<'a> {
     /// Leaves the cluster. Gives up after [`LEAVE_TIMEOUT`], or at a second signal.
     async fn leave(&self, signals: &mut Signals) -> bool {
         self.agent.log.output("Gracefully shutting down agent...");
-        let again = async { while signals.next().await == Signal::Dump {} };
+        let again = async { while matches!(signals.next().await, Signal::Dump | Signal::Capture) {} };
         tokio::select! {
             left = timeout(LEAVE_TIMEOUT, self.agent.leave()) => match left {
                 Ok(Ok(())) => true,

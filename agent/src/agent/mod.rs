@@ -1,5 +1,7 @@
 //! The agent: a node with RPC, handlers, metrics, discovery and the log.
 
+mod bootstrap;
+mod capture;
 mod commands;
 mod discovery;
 mod events;
@@ -17,8 +19,10 @@ mod queries;
 mod reaper;
 mod run;
 mod scripts;
+mod seeds;
 mod setup;
 mod sinks;
+mod status_page;
 mod supervisor;
 mod web;
 mod why;
@@ -26,15 +30,17 @@ mod why;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serf_tokio::{CodecChoice, Serf};
+use serf_tokio::{Capture, CodecChoice, Serf};
 use tokio::sync::{Mutex, watch};
 
+use self::bootstrap::Bootstrap;
 use self::files::FileLimit;
 use self::health::Health;
 use self::metrics::Metrics;
 use self::reaper::Children;
 pub(crate) use self::run::run;
 use self::scripts::Scripts;
+use self::status_page::StatusPage;
 use crate::config::SizeLimits;
 use crate::log::Log;
 use crate::rpc::server::Streams;
@@ -47,6 +53,9 @@ pub(crate) struct Agent {
     metrics: Arc<Metrics>,
     tally: Arc<Tally>,
     health: Health,
+    bootstrap: Bootstrap,
+    /// `None` without `-ui`.
+    status_page: Option<StatusPage>,
     /// The token required of clients; empty for none.
     rpc_auth: String,
     /// Only one client's patterns are compiled at a time.
@@ -55,6 +64,8 @@ pub(crate) struct Agent {
     scripts: Scripts,
     children: Children,
     files: FileLimit,
+    /// The capture that SIGUSR2 switches.
+    capture: Option<Capture>,
     /// The Serf protocol version in use.
     protocol: u8,
     /// Whether a name conflict is resolved by a vote.

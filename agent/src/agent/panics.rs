@@ -13,7 +13,9 @@ use crate::log::Log;
 /// The runtime would end only the panicking task: a node without its receiving task hears nothing, while `/healthz`
 /// reports it healthy. A supervisor restarts a process that ended. `panic = "abort"` in the profile would do the same
 /// without a log record; the profile is also the simulator's, which catches panics to report their seeds.
-pub(super) fn end_the_process(log: &Arc<Log>) {
+///
+/// With `is_captured` the process ends a little later, so that the capture has the input that caused the panic.
+pub(super) fn end_the_process(log: &Arc<Log>, is_captured: bool) {
     let log = Arc::clone(log);
     let is_ending = AtomicBool::new(false);
     std::panic::set_hook(Box::new(move |panic| {
@@ -31,9 +33,15 @@ pub(super) fn end_the_process(log: &Arc<Log>) {
             log.error("agent", format_args!("The agent stops because of a bug: {panic}"));
             log.flush();
         }
+        if is_captured {
+            thread::sleep(CAPTURE_PAUSE);
+        }
         std::process::abort();
     }));
 }
+
+/// Longer than inputs wait to be written.
+const CAPTURE_PAUSE: Duration = Duration::from_millis(400);
 
 /// How long writing the last record may take.
 const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -53,7 +61,7 @@ mod tests {
         let Some(how) = std::env::var_os(CHILD) else { return };
         let log = Arc::new(Log::new(Level::Info, Box::new(std::io::stderr())).expect("starts"));
         log.release();
-        end_the_process(&log);
+        end_the_process(&log, false);
         if how == "task" {
             let runtime = tokio::runtime::Builder::new_current_thread().build().expect("starts");
             runtime.block_on(async { _ = tokio::spawn(async { panic!("a task\nof two lines") }).await });

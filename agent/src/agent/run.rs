@@ -12,16 +12,19 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::bootstrap::Bootstrap;
 use super::files::FileLimit;
 use super::health::Health;
 use super::life::Life;
 use super::metrics::Metrics;
 use super::reaper::Children;
 use super::scripts::{Order, Scripts};
+use super::seeds::Seeds;
 use super::setup::{self, Files};
+use super::status_page::StatusPage;
 use super::supervisor::Supervisor;
-use super::{Agent, Stop, discovery, events, panics, sinks, web};
-use crate::config::{Config, Settings, given};
+use super::{Agent, Stop, capture, discovery, events, panics, sinks, web};
+use crate::config::{Config, Settings, count, given};
 use crate::endpoint::go_words;
 use crate::log::{Log, Syslog, TraceLog};
 use crate::platform::{Phase, Signal, Signals};
@@ -39,7 +42,7 @@ pub(crate) fn run(config: Config, args: &[OsString]) -> bool {
         }
     };
     log.set_format(config.log_format, &config.settings.node_name);
-    panics::end_the_process(&log);
+    panics::end_the_process(&log, given(&config.settings.capture).is_some());
     // Only tests run a second agent in one process; the node's log records then go to the first.
     _ = tracing::subscriber::set_global_default(TraceLog::new(Arc::clone(&log)));
     let ended = tokio::runtime::Builder::new_current_thread().enable_all().build().map(|runtime| {
@@ -84,7 +87,8 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
     for (name, addr) in previous.iter().take(REJOINS_LOGGED_MAX) {
         log.info("serf", format_args!("Attempting re-join to previously known node: {name}: {addr}"));
     }
-    let (agent, stop) = Agent::new(&config, serf, Arc::clone(log));
+    let bootstrap = Bootstrap::new(count(config.settings.bootstrap_expect), previous.is_empty());
+    let (agent, stop) = Agent::new(&config, serf, bootstrap, Arc::clone(log));
     tokio::spawn(end_with_node(Arc::clone(&agent)));
     tokio::spawn(events::pump(Arc::clone(&agent), events, previous));
     if let Some(mdns) = &config.mdns {
@@ -160,7 +164,12 @@ async fn first(signals: &mut Signals) -> Signal {
 }
 
 impl Agent {
-    fn new(config: &Config, serf: Serf, log: Arc<Log>) -> (Arc<Self>, watch::Receiver<Option<Stop>>) {
+    fn new(
+        config: &Config,
+        serf: Serf,
+        bootstrap: Bootstrap,
+        log: Arc<Log>,
+    ) -> (Arc<Self>, watch::Receiver<Option<Stop>>) {
         let (stop, stopped) = watch::channel(None);
         let settings = &config.settings;
         let statsd = given(&settings.statsd_addr).map(|addr| sinks::statsd(addr.into(), Arc::clone(&log)));
@@ -173,12 +182,15 @@ impl Agent {
             metrics,
             tally: Arc::default(),
             health: Health::default(),
+            bootstrap,
+            status_page: settings.ui.then(StatusPage::default),
             rpc_auth: settings.rpc_auth.clone(),
             listing: Mutex::default(),
             streams: Streams::default(),
             scripts: Scripts::new(agent.clone(), Arc::clone(&log)),
             children: Children::default(),
             files: FileLimit::raise(),
+            capture: capture::of(settings),
             log,
             protocol: config.protocol,
             resolves_names: !settings.disable_name_resolution,
@@ -212,6 +224,9 @@ impl Agent {
         config: &Config,
     ) -> Result<(JoinHandle<()>, Option<String>), String> {
         let Some(addr) = given(&config.settings.metrics_addr) else {
+            if self.status_page.is_some() {
+                return Err("Error starting the status page: -ui needs -metrics-addr".into());
+            }
             return Ok((tokio::spawn(core::future::ready(())), None));
         };
         let failed = |why: ListenError| format!("Error starting metrics listener: {why}");
@@ -257,7 +272,11 @@ impl Agent {
             return Ok(());
         }
         self.log.output(&format!("Joining cluster...(replay: {replay_on_join})"));
-        let count = self.join(start_join, *replay_on_join).await?;
+        let addresses = Seeds::new(start_join).addresses(self).await;
+        if addresses.is_empty() {
+            return Err("no address to join: the sources of start_join give none but that of this agent".into());
+        }
+        let count = self.join(&addresses, *replay_on_join).await?;
         self.log.detail(&format!("Join completed. Synced with {count} initial agents"));
         Ok(())
     }

@@ -9,6 +9,7 @@ use serf_tokio::Name;
 use serf_tokio::serf_proto::{AfterLeave, ConfigError, IdentityError, Snapshot};
 use serf_tokio::{Key, Options, StartError, Transport};
 
+use super::capture;
 use super::commands::TAGS_TOO_LONG;
 use super::events::{PROTOCOL_MAX, PROTOCOL_MIN};
 use crate::config::{Config, given, read_keyring, read_tags_file};
@@ -63,6 +64,7 @@ pub(super) fn options(config: &Config, files: Files) -> Result<Options, String> 
     options.snapshot = given(&settings.snapshot_path).map(PathBuf::from);
     options.rejoin_after_leave = settings.rejoin_after_leave;
     options.keyring_file = given(&settings.keyring_file).map(PathBuf::from);
+    options.capture = if settings.capture_paused { None } else { capture::of(settings) };
     options.tags = announced(files.tags, config.protocol).into_iter().collect();
     let keys = files.keys.iter().map(|key| Key::new(key)).collect::<Result<Vec<_>, _>>();
     let keys = keys.map_err(|_| "Failed to create memberlist: key size must be 16, 24 or 32 bytes".to_owned())?;

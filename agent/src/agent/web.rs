@@ -1,11 +1,11 @@
-//! The HTTP server for monitoring: `/metrics` and `/healthz`.
+//! The HTTP server for monitoring: `/metrics`, `/healthz` and, if it is on, the status page below `/ui`.
 
 use core::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use super::Agent;
+use super::status_page::{Asset, StatusPage};
 use crate::endpoint::{go_words, keep_alive};
 use crate::places::{Place, Places};
 
@@ -50,7 +51,7 @@ async fn converse(agent: &Agent, socket: TcpStream, place: &Place) {
     }
     let answer = service_fn(|request: Request<Incoming>| {
         place.settle();
-        let response = answer(agent, request.method(), request.uri().path());
+        let response = answer(agent, &request);
         core::future::ready(Ok::<_, Infallible>(response))
     });
     let served = hyper::server::conn::http1::Builder::new()
@@ -63,23 +64,54 @@ async fn converse(agent: &Agent, socket: TcpStream, place: &Place) {
     _ = timeout(CONNECTION_TIMEOUT, served).await;
 }
 
-fn answer(agent: &Agent, method: &Method, path: &str) -> Response<String> {
+fn answer(agent: &Agent, request: &Request<Incoming>) -> Response<String> {
+    let (method, path) = (request.method(), request.uri().path());
+    let page = agent.status_page.as_ref().filter(|_| path.starts_with("/ui"));
     let (status, kind, body) = match path {
         _ if method != Method::GET && method != Method::HEAD => {
             (StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET is served here\n".into())
         }
         "/metrics" => (StatusCode::OK, EXPOSITION, agent.exposition()),
         "/healthz" => match agent.unhealthy_reason() {
-            None => (StatusCode::OK, PLAIN, "ok\n".into()),
+            None => (StatusCode::OK, PLAIN, format!("ok\n{}", agent.partition_detail())),
             Some(why) => (StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("{why}\n")),
         },
+        _ if let Some(page) = page => return page_answer(agent, page, request),
         _ => (StatusCode::NOT_FOUND, PLAIN, "there are /metrics and /healthz\n".into()),
     };
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
+    respond(status, kind, body)
+}
+
+fn page_answer(agent: &Agent, page: &StatusPage, request: &Request<Incoming>) -> Response<String> {
+    let mut response = match request.uri().path() {
+        "/ui/state" => respond(StatusCode::OK, "application/json", agent.page_state(page)),
+        "/ui/events" => {
+            let last = request.headers().get("last-event-id").and_then(|last| last.to_str().ok()?.parse().ok());
+            respond(StatusCode::OK, "text/event-stream", page.events_after(last))
+        }
+        path => match Asset::find(path) {
+            Some(Asset { content_type, body }) => respond(StatusCode::OK, content_type, body.into()),
+            None => respond(StatusCode::NOT_FOUND, PLAIN, "the page is at /ui\n".into()),
+        },
+    };
+    let headers = response.headers_mut();
+    // A second defence behind the page's own: names of other nodes are never markup.
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
+
+fn respond(status: StatusCode, kind: &'static str, body: String) -> Response<String> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+/// Nothing from elsewhere, no inline script, no frame.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-ancestors 'none'; \
+                      base-uri 'none'; form-action 'none'";
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";

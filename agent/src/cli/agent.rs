@@ -53,23 +53,40 @@ Event handlers:
 
   A handler is a script, or events, '=' and a script. The events are a list
   with commas of: member-join, member-leave, member-failed, member-update,
-  member-reap, user, user:NAME, query, query:NAME, or * for all.
+  member-reap, user, user:NAME, query, query:NAME, partition, or * for all.
 
   The script runs in a shell. It learns what happened from the environment
-  (SERF_EVENT, SERF_USER_EVENT, SERF_QUERY_NAME, and of this member
-  SERF_SELF_NAME, SERF_SELF_ROLE and SERF_TAG_...) and from its input: a line
-  for each member with name, address, role and tags between tabs, or the
-  payload of a user event or query. What it prints is the answer to a query.
+  (SERF_EVENT, SERF_USER_EVENT, SERF_QUERY_NAME, SERF_PARTITION_..., and of
+  this member SERF_SELF_NAME, SERF_SELF_ROLE and SERF_TAG_...) and from its
+  input: a line for each member with name, address, role and tags between
+  tabs, or the payload of a user event or query. What it prints is the answer
+  to a query. A partition comes only with -partition-signal.
 
   The scripts for an event run one after the other, in the order in which
   they are configured, and are over before those for the next event begin.
   Queries do not wait for other events, nor these for queries.
 
+Sources of addresses to join:
+
+  Besides addresses, -join and -retry-join take srv:NAME or srv:NAME@SERVER
+  for the SRV records of a name, file:PATH for the addresses in a file,
+  exec:COMMAND for those that a command prints, and 'provider=...' in the
+  grammar of HashiCorp's go-discover, whose program discover must be there.
+  -retry-join asks them at each try. What a source gives is separated by
+  blanks and line ends.
+
+Addresses of this host:
+
+  -bind and -advertise also take names and the templates of go-sockaddr
+  {{ GetPrivateIP }}, {{ GetPublicIP }}, {{ GetInterfaceIP \"eth0\" }} and
+  {{ GetPrivateInterfaces | include \"network\" \"10.0.0.0/8\" | attr \"address\" }}.
+  docs/operate.md has all forms.
+
 Environment:
 
   Each setting of a file can come from a variable: SERF_ and its name in
-  capitals, such as SERF_ENCRYPT_KEY or SERF_RPC_AUTH, but for rpc_addr,
-  event_handlers, role and mdns. Flags win over variables, and variables over
+  capitals, such as SERF_ENCRYPT_KEY, SERF_RPC_AUTH or SERF_MDNS_INTERFACE,
+  but for rpc_addr, event_handlers and role. Flags win over variables, and variables over
   files; what a flag gives is not read from a variable. The agent says at its
   start which variables it took.
 ";

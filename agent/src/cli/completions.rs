@@ -64,7 +64,7 @@ impl Values {
         match command {
             "force-leave" | "rtt" | "why" => Self::Members,
             "completions" => Self::Words("bash zsh fish"),
-            "man" => Self::Files,
+            "config" | "man" => Self::Files,
             _ => Self::Free,
         }
     }

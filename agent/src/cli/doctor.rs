@@ -7,7 +7,7 @@ use std::time::Duration;
 use serf_tokio::Key;
 use serf_tokio::serf_proto::{Keyring, Label};
 
-use super::{Command, Environment, Failure, Format, Outcome, TEXT, Terminal};
+use super::{Command, Environment, Failure, Format, Outcome, TEXT, Terminal, wrapped};
 use crate::config::read_keyring;
 use crate::doctor::{Examination, Report, Verdict};
 use crate::flags::{self, Slot};
@@ -78,7 +78,7 @@ fn text(report: &Report) -> String {
     for finding in &report.findings {
         out.push_str(&format!("{:<8} {:<12} {}\n", finding.verdict.word(), finding.check, finding.found));
         if let Some(advice) = &finding.advice {
-            out.push_str(&wrapped(advice));
+            out.push_str(&wrapped(advice, 22));
         }
     }
     let failed = report.findings.iter().filter(|finding| finding.verdict == Verdict::Failed).count();
@@ -88,22 +88,6 @@ fn text(report: &Report) -> String {
         _ => format!("\n{failed} checks failed. Begin with the first: others may follow from it."),
     });
     out
-}
-
-fn wrapped(advice: &str) -> String {
-    let mut lines = vec![String::new()];
-    for word in advice.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if !line.is_empty() && line.len() + word.len() >= ADVICE_COLUMNS => lines.push(word.into()),
-            Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            None => {}
-        }
-    }
-    lines.iter().map(|line| format!("{:22}{line}\n", "")).collect()
 }
 
 fn json(address: &str, report: &Report) -> Json {
@@ -125,8 +109,6 @@ fn json(address: &str, report: &Report) -> Json {
 
 const DEFAULT_TIMEOUT_NS: i64 = 3_000_000_000;
 
-const ADVICE_COLUMNS: usize = 78;
-
 const USAGE: &str = "
 Usage: serf doctor [options] address
 
@@ -143,8 +125,7 @@ Options:
 
   -encrypt=key              The key of the cluster, in base64.
   -keyring-file=path        Its keys, in a file as for 'serf agent'.
-  -label=name               The label of the cluster. Agents have none; nodes
-                            in other programs may.
+  -label=name               The label of the cluster, if it has one.
   -timeout=3s               How long each step may take.
   -format=text              How to show the result: 'text' or 'json'.
   -rpc-addr=addr            Address of the RPC of an agent to compare with.

@@ -3,6 +3,7 @@
 mod agent;
 mod columns;
 mod completions;
+mod config;
 mod doctor;
 mod event;
 mod force_leave;
@@ -127,7 +128,11 @@ pub fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) ->
         return 1;
     }
     let outcome = (command.run)(invocation.args, env, terminal);
-    let code = u8::from(outcome.is_err());
+    let code = match &outcome {
+        Ok(()) => 0,
+        Err(Failure::Code(code)) => *code,
+        Err(_) => 1,
+    };
     if let Err(failure) = outcome {
         command.report(failure, terminal);
     }
@@ -195,7 +200,7 @@ impl Command {
             Failure::Usage => terminal.line(usage),
             Failure::Misuse(why) => terminal.line(format_args!("{why}\n\n{usage}")),
             Failure::Said(what) => terminal.line(what),
-            Failure::Told => {}
+            Failure::Told | Failure::Code(_) => {}
         }
     }
 }
@@ -208,7 +213,7 @@ fn failure_json(why: &str) -> Json {
 /// The result of a command.
 type Outcome = Result<(), Failure>;
 
-/// Why a command ended with exit code 1.
+/// Why a command failed.
 enum Failure {
     /// Invalid flags, or a request for help, which has no message.
     Flag(String),
@@ -220,6 +225,8 @@ enum Failure {
     Said(String),
     /// The message was printed already.
     Told,
+    /// The same, with another exit code.
+    Code(u8),
 }
 
 impl From<FlagError> for Failure {
@@ -346,6 +353,23 @@ fn ignore(rest: &[OsString], terminal: &mut Terminal<'_>) {
     }
 }
 
+/// Breaks advice into lines, indented by `indent` blanks.
+fn wrapped(advice: &str, indent: usize) -> String {
+    let mut lines = vec![String::new()];
+    for word in advice.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if !line.is_empty() && line.len() + word.len() >= ADVICE_COLUMNS => lines.push(word.into()),
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            None => {}
+        }
+    }
+    lines.iter().map(|line| format!("{:indent$}{line}\n", "")).collect()
+}
+
 fn texts(args: &[OsString]) -> Vec<String> {
     args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect()
 }
@@ -358,6 +382,8 @@ fn print_commands(terminal: &mut Terminal<'_>) {
     terminal.error_line("");
 }
 
+const ADVICE_COLUMNS: usize = 78;
+
 /// The default of commands that can print JSON.
 const TEXT: &str = "text";
 
@@ -368,6 +394,7 @@ const TOO_MANY_ARGUMENTS: &str = "Too many command line arguments. Only a name a
 const COMMANDS: &[Command] = &[
     agent::COMMAND,
     completions::COMMAND,
+    config::COMMAND,
     doctor::COMMAND,
     event::COMMAND,
     force_leave::COMMAND,

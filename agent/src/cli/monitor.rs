@@ -73,6 +73,15 @@ fn record_json(record: &Record) -> Option<Json> {
                 ("name", Json::text(name)),
                 payload_json(payload.as_deref()),
             ]),
+            EventRecord::Partition { share, zones_lost, members } => Json::object([
+                ("event", Json::text("partition")),
+                ("state", Json::text(share.state())),
+                ("alive", time(share.alive.into())),
+                ("largest", time(share.largest.into())),
+                ("majority", Json::Bool(share.majority)),
+                ("zones_lost", Json::List(zones_lost.iter().map(|zone| Json::text(zone)).collect())),
+                ("members", Json::List(members.iter().map(member_json).collect())),
+            ]),
         },
         Record::Query(_) => return None,
     })

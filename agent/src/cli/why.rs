@@ -47,7 +47,7 @@ fn text(node: &str, why: &Why) -> String {
     }
     out.push('\n');
     if let Some(evidence) = &why.suspected {
-        out.push_str(&line(evidence.ago, &format!("suspected: {}", learned(&agent, evidence))));
+        out.push_str(&line(evidence.ago, &format!("suspected: {}", evidence.told(&why.agent))));
     }
     if let Some(evidence) = &why.gone {
         let what = match status.as_str() {
@@ -55,7 +55,7 @@ fn text(node: &str, why: &Why) -> String {
             _ if said_by.is_empty() => "declared failed".to_owned(),
             _ => format!("declared failed by {}", shown(said_by)),
         };
-        out.push_str(&line(evidence.ago, &format!("{what}; {}", learned(&agent, evidence))));
+        out.push_str(&line(evidence.ago, &format!("{what}; {}", evidence.told(&why.agent))));
     }
     if !why.accusers.is_empty() {
         let names: Vec<_> = why.accusers.iter().map(|name| shown(name)).collect();
@@ -82,21 +82,6 @@ fn rounded(duration: Duration) -> String {
         secs @ 100..6000 => format!("{} min", secs / 60),
         secs @ 6000..172_800 => format!("{} h", secs / 3600),
         secs => format!("{} days", secs / 86_400),
-    }
-}
-
-/// Describes how the agent learned of a state.
-fn learned(agent: &str, evidence: &Evidence) -> String {
-    let Evidence { how, from, member, .. } = evidence;
-    let (from, member) = (shown(from), shown(member));
-    let source = if member.is_empty() { from.into_owned() } else { format!("{member} ({from})") };
-    match how.as_str() {
-        "own-probe" => format!("{agent} pinged it and got no answer, neither directly nor through other members"),
-        "own-timer" => format!("{agent} received no refutation in time"),
-        "ourselves" => format!("{agent} is that node itself"),
-        "gossip" => format!("{agent} received it from {source}"),
-        "push-pull" => format!("{agent} learned it from the state of {source}"),
-        other => other.into(),
     }
 }
 

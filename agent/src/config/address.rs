@@ -2,8 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 
+use serf_tokio::serf_runtime::net::HostAddress;
 use thiserror::Error;
 
+use super::template::{self, TemplateError};
 use crate::endpoint::{self, EndpointError, MISSING_PORT};
 
 /// Why a text is not an address.
@@ -13,6 +15,9 @@ pub enum AddressError {
     /// It does not have the form `host` or `host:port`.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
+    /// A template fits no address.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
     /// The host name has no address.
     #[error("lookup {host}: no such host")]
     Lookup {
@@ -46,6 +51,18 @@ pub(crate) fn resolve(text: &str) -> Result<SocketAddr, AddressError> {
     let found: Vec<_> = (host, port).to_socket_addrs().map(Iterator::collect).unwrap_or_default();
     let first = found.iter().find(|addr| addr.is_ipv4()).or_else(|| found.first());
     first.copied().ok_or_else(|| AddressError::Lookup { host: host.into() })
+}
+
+/// As [`resolve`], of a text that may have templates for addresses of this host, which `host` lists.
+///
+/// # Errors
+///
+/// See [`AddressError`].
+pub(super) fn resolve_template(
+    text: &str,
+    host: impl FnOnce() -> Vec<HostAddress>,
+) -> Result<SocketAddr, AddressError> {
+    resolve(&template::expand(text, host)?)
 }
 
 /// Default port of gossip.

@@ -6,6 +6,8 @@ use thiserror::Error;
 
 use super::environment::{self, EnvironmentError};
 use super::flags::{Flags, FlagsError};
+use super::origin::{Origin, Origins};
+use super::seed::{Seed, SeedError};
 use super::settings::{SECOND_NS, Settings};
 use super::source::{self, SourceError};
 use crate::handler::{EventHandler, HandlerError};
@@ -46,6 +48,9 @@ pub enum DraftError {
     /// A handler is invalid.
     #[error(transparent)]
     Handler(#[from] HandlerError),
+    /// A text of `start_join` or `retry_join` is invalid.
+    #[error(transparent)]
+    Seed(#[from] SeedError),
     /// The network interface does not exist.
     #[error("Invalid network interface: {NO_INTERFACE}")]
     Interface,
@@ -72,16 +77,36 @@ impl Draft {
 
     /// The same with the given environment variables.
     fn read_in(args: &[OsString], variables: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, DraftError> {
-        let flags = Flags::parse(args)?;
-        let mut settings = Settings::defaults();
-        settings.merge(source::read(&flags.paths)?);
-        let variables = environment::apply(&mut settings, variables, |key| flags.given.contains(key))?;
+        Self::trace(Flags::parse(args)?, variables).map(|(draft, _)| draft)
+    }
+
+    /// Reads the files that flags name and the environment, and checks all. Returns the sources of the settings, too.
+    ///
+    /// # Errors
+    ///
+    /// See [`DraftError`].
+    pub(crate) fn trace(
+        flags: Flags,
+        variables: impl Iterator<Item = (OsString, OsString)>,
+    ) -> Result<(Self, Origins), DraftError> {
+        let (mut settings, mut origins) = (Settings::defaults(), Origins::default());
+        for (path, layer) in source::layers(&flags.paths)? {
+            origins.add(&Origin::File(path.display().to_string()), &layer);
+            settings.merge(layer);
+        }
+        let (variables, mut of_variables): (Vec<_>, _) = (variables.collect(), Settings::default());
+        let is_given = |key: &str| flags.given.contains(key);
+        environment::apply(&mut of_variables, variables.iter().cloned(), is_given)?;
+        let variables = environment::apply(&mut settings, variables.into_iter(), is_given)?;
+        origins.add_variables(&variables, of_variables);
+        origins.add(&Origin::Flag, &flags.settings);
         settings.merge(flags.settings);
         if settings.node_name.is_empty() {
             settings.node_name = gethostname::gethostname().to_string_lossy().into_owned();
+            origins.set("node_name", Origin::Host);
         }
         let Flags { check, ignored, .. } = flags;
-        Ok(Self { variables, check, ignored, ..Self::check(settings, interface_exists)? })
+        Ok((Self { variables, check, ignored, ..Self::check(settings, interface_exists)? }, origins))
     }
 
     /// Checks settings. `interface_exists` says whether the host has a network interface of that name.
@@ -96,6 +121,7 @@ impl Draft {
             return Err(DraftError::Interface);
         }
         check_mdns(&settings, interface_exists)?;
+        settings.start_join.iter().chain(&settings.retry_join).try_for_each(|text| Seed::parse(text).map(drop))?;
         let mut warnings = Vec::new();
         if !settings.role.is_empty() {
             warnings.push("Deprecation warning: 'Role' has been replaced with 'Tags'");
@@ -132,7 +158,7 @@ fn check_mdns(settings: &Settings, interface_exists: impl Fn(&str) -> bool) -> R
 }
 
 /// Whether the interface exists. Also finds interfaces without an address, on systems that list them in a directory.
-fn interface_exists(name: &str) -> bool {
+pub(super) fn interface_exists(name: &str) -> bool {
     let is_name = !name.contains('/') && name != "." && name != "..";
     let listed = || if_addrs::get_if_addrs().is_ok_and(|all| all.iter().any(|interface| interface.name == name));
     is_name && (std::path::Path::new("/sys/class/net").join(name).exists() || listed())

@@ -51,7 +51,7 @@ pub enum VariableError {
 }
 
 /// Applies environment variables to `settings`. A variable is named `SERF_` and the key of a setting in capitals:
-/// `SERF_ENCRYPT_KEY`. Returns the names of the variables used.
+/// `SERF_ENCRYPT_KEY`, `SERF_MDNS_INTERFACE` for `mdns.interface`. Returns the names of the variables used.
 ///
 /// Wrappers have variables of these names for themselves, and make flags of them. So the variable of a setting that a
 /// flag gives (`is_given`, by the name of the setting) is not read, and a value that looks like flags is refused.
@@ -78,15 +78,15 @@ pub(super) fn apply(
             continue;
         }
         let key = key.to_lowercase();
-        let is_ignored = SETTINGS.iter().any(|it| it.key == key && it.variable == Variable::Ignored);
+        let Some(setting) = SETTINGS.iter().find(|setting| setting.has_variable(&key)) else { continue };
         // Tags of flags win one by one, below.
-        if value.is_empty() || is_ignored || (key != TAGS && is_given(&key)) {
+        let is_void = setting.key != TAGS && is_given(setting.key);
+        if value.is_empty() || setting.variable == Variable::Ignored || is_void {
             continue;
         }
-        match value.to_str().ok_or(VariableError::Text).and_then(|value| set(settings, &key, value)) {
-            Ok(true) => used.push(name.to_string_lossy().into_owned()),
-            Ok(false) => {}
-            Err(_) if is_given(&key) => {}
+        match value.to_str().ok_or(VariableError::Text).and_then(|value| set(settings, setting.key, value)) {
+            Ok(()) => used.push(name.to_string_lossy().into_owned()),
+            Err(_) if is_given(setting.key) => {}
             Err(why) => return Err(EnvironmentError { name: name.to_string_lossy().into_owned(), why }),
         }
     }
@@ -94,9 +94,9 @@ pub(super) fn apply(
     Ok(used)
 }
 
-/// Sets one setting. Returns false for an unknown name.
-fn set(settings: &mut Settings, key: &str, text: &str) -> Result<bool, VariableError> {
-    let Some((setting, target)) = settings.value(key) else { return Ok(false) };
+/// Sets one setting.
+fn set(settings: &mut Settings, key: &str, text: &str) -> Result<(), VariableError> {
+    let Some((setting, target)) = settings.value(key) else { return Ok(()) };
     match target {
         Value::Text(target) => {
             if setting.variable != Variable::Token {
@@ -111,7 +111,7 @@ fn set(settings: &mut Settings, key: &str, text: &str) -> Result<bool, VariableE
         Value::List(target) => target.extend(items(text)?),
         Value::Tags(target) => target.extend(tags::parse(&items(text)?)?),
     }
-    Ok(true)
+    Ok(())
 }
 
 fn truth(text: &str) -> Result<bool, VariableError> {
@@ -159,6 +159,9 @@ mod tests {
             ("SERF_RETRY_INTERVAL", "3s"),
             ("SERF_RETRY_JOIN", "a, b:1,"),
             ("SERF_TAGS", "a=1, b="),
+            ("SERF_MDNS_INTERFACE", "eth0"),
+            ("SERF_MDNS.INTERFACE", "eth1"),
+            ("SERF_CIDRS_ALLOWED", "10.0.0.0/8, fd00::/8"),
             ("SERF_NODE_NAME", ""),
             ("PATH", "/bin"),
         ]);
@@ -169,6 +172,8 @@ mod tests {
             protocol: 4,
             retry_interval: 3_000_000_000,
             retry_join: vec!["a".into(), "b:1".into()],
+            mdns_interface: "eth0".into(),
+            cidrs_allowed: vec!["10.0.0.0/8".into(), "fd00::/8".into()],
             tags: [("a".into(), "1".into()), ("b".into(), String::new())].into(),
             ..Settings::default()
         };

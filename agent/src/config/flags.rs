@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::row::{Value, flag_name};
 use super::settings::{SETTINGS, Settings};
 use crate::duration::{self, DurationError};
-use crate::flags::{self, FlagError, Slot};
+use crate::flags::{self, Flag, FlagError, Slot};
 use crate::tags::{self, TagError};
 
 /// The parsed flags.
@@ -55,10 +55,19 @@ impl Flags {
     ///
     /// See [`FlagsError`].
     pub fn parse(args: &[OsString]) -> Result<Self, FlagsError> {
+        Self::parse_with(Vec::new(), args)
+    }
+
+    /// The same with flags of another command.
+    pub(crate) fn parse_with(more: Vec<Flag<'_>>, args: &[OsString]) -> Result<Self, FlagsError> {
         let (mut settings, mut check, paths) = (Settings::default(), false, RefCell::default());
         let [check_flag, directory, file] = OTHER_FLAGS.map(|(shown, _)| flag_name(shown));
-        let mut slots =
-            vec![(check_flag, Slot::Bool(&mut check)), (directory, Slot::Shared(&paths)), (file, Slot::Shared(&paths))];
+        let mut slots: Vec<Flag<'_>> = more;
+        slots.extend([
+            (check_flag, Slot::Bool(&mut check)),
+            (directory, Slot::Shared(&paths)),
+            (file, Slot::Shared(&paths)),
+        ]);
         // Parsed after all flags: errors in these are reported last, and with another message.
         let (mut texts, mut durations) = (Vec::new(), Vec::new());
         for (setting, value) in settings.values() {
@@ -156,7 +165,7 @@ mod tests {
             assert!(!seen.contains(&flags.settings), "{arg} sets nothing, or what another flag sets");
             seen.push(flags.settings);
         }
-        assert_eq!(seen.len(), 1 + 33);
+        assert_eq!(seen.len(), 1 + 42);
         assert!(parse(&["-check"]).expect("parses").check);
     }
 

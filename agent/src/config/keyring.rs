@@ -110,11 +110,10 @@ pub(super) fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
         file.sync_all()?;
         fs::rename(&beside, path)
     })();
-    match written {
-        Ok(()) => path.parent().into_iter().for_each(sync_directory),
-        Err(_) => _ = fs::remove_file(&beside),
+    if written.is_err() {
+        _ = fs::remove_file(&beside);
     }
-    written
+    written.and_then(|()| path.parent().map_or(Ok(()), sync_directory))
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::flags::OTHER_FLAGS;
 use super::row::{Bound, Value};
-use super::settings::{HOUR_NS, SECOND_NS, Settings};
+use super::settings::Settings;
+use crate::duration;
 
 /// The expected content of the page.
 fn page() -> String {
@@ -16,10 +17,14 @@ fn page() -> String {
         let flag = setting.flag.map(|flag| format!("`-{flag}`")).unwrap_or_default();
         let variable = setting.variable_name().map(|name| format!("`{name}`")).unwrap_or_default();
         let bound = if setting.bound == Bound::Positive { ", above zero" } else { "" };
-        let (kind, default) = described(default);
+        let (kind, default) = match (setting.bound, described(default)) {
+            (Bound::Profile, (kind, _)) => (kind, of_profiles(setting.key)),
+            (_, described) => described,
+        };
         let mut help = flowing(setting.help);
         if kind == "switch" {
-            help = format!("With `false`, or its flag: {help}");
+            let or_flag = if setting.flag.is_some() { ", or its flag" } else { "" };
+            help = format!("With `false`{or_flag}: {help}");
         }
         page.push_str(&format!("| `{}` | {flag} | {variable} | {kind}{bound} | {default} | {help} |\n", setting.key));
     }
@@ -30,6 +35,18 @@ fn page() -> String {
     page
 }
 
+/// The defaults of a setting that depends on the profile.
+fn of_profiles(key: &str) -> String {
+    let of = |profile: &str| {
+        let mut settings = Settings { profile: profile.into(), ..Settings::defaults() }.with_profile();
+        settings.value(key).map(|(_, value)| described(value).1).unwrap_or_default()
+    };
+    match ["lan", "wan", "local"].map(of) {
+        [lan, wan, local] if lan == wan && wan == local => lan,
+        [lan, wan, local] => format!("{lan}, wan {wan}, local {local}"),
+    }
+}
+
 /// The type of a setting and its default.
 fn described(default: Value<'_>) -> (&'static str, String) {
     match default {
@@ -38,8 +55,7 @@ fn described(default: Value<'_>) -> (&'static str, String) {
         Value::Bool(on) => ("bool", format!("`{on}`")),
         Value::Switch(on) => ("switch", format!("`{}`", on.unwrap_or(true))),
         Value::Int(number) => ("number", format!("`{number}`")),
-        Value::Nanos(nanos) if *nanos >= HOUR_NS => ("duration", format!("`{}h`", *nanos / HOUR_NS)),
-        Value::Nanos(nanos) => ("duration", format!("`{}s`", *nanos / SECOND_NS)),
+        Value::Nanos(nanos) => ("duration", format!("`{}`", duration::shown(*nanos))),
         Value::List(_) => ("list", String::new()),
         Value::Tags(_) => ("tags", String::new()),
     }
@@ -70,6 +86,9 @@ source wins; how depends on the type, as in HashiCorp's agent:
 
 A key that has a dot is inside of an object: `{\"mdns\": {\"interface\": \"eth0\"}}`. What a flag gives is not read from a variable, and an
 empty variable is not set. A variable wins over files also with `0` and `0s`.
+
+Where the profiles `lan`, `wan` and `local` differ, each has its default. Of those settings, and of all others about probes, gossip, queues
+and packets, zero takes the default.
 
 ## By key
 

@@ -7,6 +7,8 @@ use base64::alphabet::STANDARD;
 use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 use base64::{DecodeError, Engine};
 use serf_tokio::CodecChoice;
+use serf_tokio::serf_proto::ConfigError as OptionsError;
+use serf_tokio::serf_runtime::net;
 use thiserror::Error;
 
 use super::address::{self, AddressError};
@@ -151,6 +153,45 @@ pub enum ConfigError {
     /// A duration or limit must be above zero.
     #[error("Invalid {0}: must be above zero")]
     NotPositive(&'static str),
+    /// A duration or limit must not be below zero.
+    #[error("Invalid {key}: {value} is below zero; leave it out, or write 0, for the default")]
+    Negative {
+        /// The key.
+        key: &'static str,
+        /// The value.
+        value: String,
+    },
+    /// A text of `cidrs_allowed` is not a network.
+    #[error("Invalid cidrs_allowed: {} is not a network; write it as 10.0.0.0/8, or 10.0.0.7/32 for one address", quoted(.0))]
+    Network(String),
+    /// The values contradict each other, or are beyond a bound of the protocol.
+    #[error("Invalid {}", fault(.0))]
+    Protocol(OptionsError),
+}
+
+fn quoted(text: &str) -> String {
+    crate::quote::quote(text.as_bytes())
+}
+
+/// The option, what is wrong with its value and what to do. The names of options are those of their keys.
+fn fault(error: &OptionsError) -> String {
+    match error {
+        OptionsError::ProbeTimeout { timeout, interval } => {
+            format!(
+                "probe_timeout: {timeout:?} is not below probe_interval, {interval:?}; lower it, or raise the interval"
+            )
+        }
+        OptionsError::TooLarge { name: "label", value, limit } => {
+            format!("label: it has {value} bytes, and the limit is {limit}; shorten it")
+        }
+        OptionsError::TooLarge { name, value, limit } => {
+            format!("{name}: {value} is above the limit, {limit}; lower it")
+        }
+        OptionsError::PacketBytes { value, least, most } => format!(
+            "packet_bytes: {value} is not from {least} to {most}; choose what the path carries whole, or shorten the label"
+        ),
+        error => error.to_string(),
+    }
 }
 
 impl Config {
@@ -175,12 +216,12 @@ impl Config {
         let log_format = log_format.ok_or_else(|| ConfigError::LogFormat(settings.log_format.clone()))?;
         let syslog_facility = syslog_facility(&settings)?;
         let mut notices = Vec::new();
-        let mut bind = address::resolve(&settings.bind).map_err(ConfigError::Bind)?;
+        let mut bind = address::resolve_template(&settings.bind, net::addresses).map_err(ConfigError::Bind)?;
         let interface = &settings.interface;
         if !interface.is_empty() {
             bind.set_ip(interface_ip(interface, bind.ip(), &addresses(interface), &mut notices)?);
         }
-        let advertise = given(&settings.advertise).map(address::resolve);
+        let advertise = given(&settings.advertise).map(|text| address::resolve_template(text, net::addresses));
         let encrypt_key = given(&settings.encrypt_key).map(decode_base64);
         let config = Self {
             bind,
@@ -196,7 +237,7 @@ impl Config {
             syslog_facility,
             size_limits: SizeLimits::of(&settings),
             mdns: mdns(&settings),
-            settings: within_bounds(settings)?,
+            settings: within_bounds(settings)?.within_protocol()?,
         };
         Ok((config, notices))
     }
@@ -273,12 +314,18 @@ fn mdns(settings: &Settings) -> Option<Mdns> {
     Some(Mdns { cluster, interface, ipv4: !settings.mdns_disable_ipv4, ipv6: !settings.mdns_disable_ipv6 })
 }
 
-/// Refuses numbers and durations that must be above zero and are not.
+/// Refuses numbers and durations that must be above zero, or not below it, and are not.
 pub(super) fn within_bounds(mut settings: Settings) -> Result<Settings, ConfigError> {
     for (setting, value) in settings.values() {
         match value {
             Value::Int(number) | Value::Nanos(number) if setting.bound == Bound::Positive && *number <= 0 => {
                 return Err(ConfigError::NotPositive(setting.key));
+            }
+            Value::Int(number) if matches!(setting.bound, Bound::Profile | Bound::Natural) && *number < 0 => {
+                return Err(ConfigError::Negative { key: setting.key, value: number.to_string() });
+            }
+            Value::Nanos(nanos) if setting.bound == Bound::Profile && *nanos < 0 => {
+                return Err(ConfigError::Negative { key: setting.key, value: crate::duration::shown(*nanos) });
             }
             _ => {}
         }
@@ -388,14 +435,63 @@ mod tests {
                 (Value::Int(_) | Value::Nanos(_), Some((_, Value::Int(number) | Value::Nanos(number)))) => *number = -1,
                 _ => continue,
             }
+            let is_count = matches!(draft.settings.value(setting.key), Some((_, Value::Int(_))));
             let result = Config::resolve_with(draft, |_| Vec::new()).map(|_| ()).map_err(|error| error.to_string());
             let expected = match setting.bound {
                 Bound::Positive => Err(format!("Invalid {}: must be above zero", setting.key)),
+                Bound::Profile | Bound::Natural => {
+                    let value = if is_count { "-1" } else { "-1ns" };
+                    Err(ConfigError::Negative { key: setting.key, value: value.into() }.to_string())
+                }
                 Bound::Any => Ok(()),
             };
             assert_eq!(result, expected, "{}", setting.key);
         }
         assert_eq!((count(-1), count(i64::MAX), duration(-1)), (0, u32::MAX, Duration::ZERO));
+    }
+
+    #[test]
+    fn an_error_about_a_bound_has_the_value_the_bound_and_what_to_do() {
+        let error = |change: fn(&mut Settings)| {
+            let mut draft = Draft::read(&[]).expect("is a draft");
+            change(&mut draft.settings);
+            Config::resolve_with(draft, |_| Vec::new()).map(|_| ()).map_err(|error| error.to_string())
+        };
+        assert_eq!(error(|settings| settings.label = "l".repeat(198)), Ok(()));
+        assert_eq!(
+            error(|settings| settings.label = "l".repeat(199)),
+            Err("Invalid packet_bytes: 1400 is not from 1401 to 65507; choose what the path carries whole, or shorten the \
+                 label"
+                .into())
+        );
+        assert_eq!(
+            error(|settings| settings.label = "l".repeat(256)),
+            Err("Invalid label: it has 256 bytes, and the limit is 255; shorten it".into())
+        );
+        assert_eq!(
+            error(|settings| settings.probe_timeout = 1_000_000_000),
+            Err("Invalid probe_timeout: 1s is not below probe_interval, 1s; lower it, or raise the interval".into())
+        );
+        assert_eq!(error(|settings| settings.gossip_nodes = 32_768), Ok(()));
+        assert_eq!(
+            error(|settings| settings.gossip_nodes = 32_769),
+            Err("Invalid gossip_nodes: 32769 is above the limit, 32768; lower it".into())
+        );
+        assert_eq!(
+            error(|settings| settings.packet_bytes = 1199),
+            Err("Invalid packet_bytes: 1199 is not from 1200 to 65507; choose what the path carries whole, or shorten the label"
+                .into())
+        );
+        assert_eq!(
+            error(|settings| settings.cidrs_allowed = vec!["10.0.0.7".into()]),
+            Err(
+                "Invalid cidrs_allowed: \"10.0.0.7\" is not a network; write it as 10.0.0.0/8, or 10.0.0.7/32 for one \
+                 address"
+                    .into()
+            )
+        );
+        // Refused by the node when it starts, as by HashiCorp's agent.
+        assert_eq!(error(|settings| settings.user_event_size_limit = 9217), Ok(()));
     }
 
     #[test]

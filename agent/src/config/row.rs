@@ -37,6 +37,11 @@ pub(crate) enum Bound {
     Any,
     /// Numbers above zero.
     Positive,
+    /// Numbers from zero on.
+    Natural,
+    /// Numbers from zero, which stands for the value of the profile. The protocol's own bounds are checked with the
+    /// options that result.
+    Profile,
 }
 
 impl Setting {
@@ -47,7 +52,14 @@ impl Setting {
 
     /// The name of the variable; `None` when it is not read.
     pub(crate) fn variable_name(&self) -> Option<String> {
-        (self.variable != Variable::Ignored).then(|| format!("{VARIABLE_PREFIX}{}", self.key.to_uppercase()))
+        let name = || format!("{VARIABLE_PREFIX}{}", self.key.to_uppercase().replace('.', "_"));
+        (self.variable != Variable::Ignored).then(name)
+    }
+
+    /// Whether the variable is `SERF_` and this name, which is in lower case.
+    pub(super) fn has_variable(&self, name: &str) -> bool {
+        let letter = |byte| if byte == b'.' { b'_' } else { byte };
+        self.key.len() == name.len() && self.key.bytes().map(letter).eq(name.bytes())
     }
 }
 

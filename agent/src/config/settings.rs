@@ -32,12 +32,14 @@ settings! {
         tags_file: Text,
 
         /// Address for gossip, TCP and UDP. IPv6 is written
-        /// as [::1] or [::1]:7946.
+        /// as [::1] or [::1]:7946. Also a name or a template, see
+        /// below.
         #[flag = "bind=0.0.0.0:7946"]
         bind: Text = "0.0.0.0",
 
         /// Address that other members use, if they cannot reach
-        /// the one in -bind. Port 7946 unless given.
+        /// the one in -bind. Port 7946 unless given. Also a name
+        /// or a template, see below.
         #[flag = "advertise=addr"]
         advertise: Text,
 
@@ -61,6 +63,12 @@ settings! {
         /// over HTTP; off unless given.
         #[flag = "metrics-addr=addr"]
         metrics_addr: Text,
+
+        /// Serves a status page for browsers there, at /ui: members
+        /// with their tags, a map of round-trip times, recent
+        /// events. Without a token.
+        #[flag = "ui"]
+        ui: Bool,
 
         /// Version of Serf's protocol to speak, 2 to 5.
         #[flag = "protocol=5"]
@@ -87,6 +95,26 @@ settings! {
         #[flag = "keyring-file=path"]
         keyring_file: Text,
 
+        /// Accepts gossip that is not encrypted, while a cluster
+        /// is given keys; see docs/operate.md.
+        encrypt_verify_incoming: Switch,
+
+        /// Sends gossip unencrypted in spite of keys, while a
+        /// cluster is given keys; see docs/operate.md.
+        encrypt_verify_outgoing: Switch,
+
+        /// Label of the cluster, at most 255 bytes: gossip with
+        /// another label, or without one, is dropped. HashiCorp's
+        /// agents have none.
+        #[flag = "label=name"]
+        label: Text,
+
+        /// Network that members may be in, such as 10.0.0.0/8;
+        /// gossip from elsewhere is dropped. Any unless given.
+        /// Can be given several times.
+        #[flag = "cidrs-allowed=network"]
+        cidrs_allowed: List,
+
         /// Does not compress gossip.
         #[flag = "disable-compression"]
         enable_compression: Switch,
@@ -102,14 +130,22 @@ settings! {
 
         /// Joins the member at this address, or does not start.
         /// Can be given several times; one that answers is
-        /// enough.
+        /// enough. Also a source of addresses, see below.
         #[flag = "join=addr"]
         start_join: List,
 
         /// Joins the member at this address, trying again until
-        /// it answers. Can be given several times.
+        /// it answers. Can be given several times. Also a source
+        /// of addresses, see below, which is asked at each try.
         #[flag = "retry-join=addr"]
         retry_join: List,
+
+        /// How many members must be alive until /healthz says
+        /// that this one is ready, and -retry-join ends: those
+        /// that are expected at the first start. 0: none.
+        #[flag = "bootstrap-expect=3"]
+        #[bound(Natural)]
+        bootstrap_expect: Int,
 
         /// Failed tries until the agent gives up; 0: no limit.
         #[flag = "retry-max=0"]
@@ -132,19 +168,16 @@ settings! {
         /// Network interface for -discover.
         #[key = "mdns.interface"]
         #[flag = "mdns-iface=name"]
-        #[variable(Ignored)]
         mdns_interface: Text,
 
         /// Does not discover over IPv4.
         #[key = "mdns.disable_ipv4"]
         #[flag = "mdns-disable-ipv4"]
-        #[variable(Ignored)]
         mdns_disable_ipv4: Bool,
 
         /// Does not discover over IPv6.
         #[key = "mdns.disable_ipv6"]
         #[flag = "mdns-disable-ipv6"]
-        #[variable(Ignored)]
         mdns_disable_ipv6: Bool,
 
         /// Remembers members and events in this file, to find
@@ -192,6 +225,122 @@ settings! {
         #[bound(Positive)]
         query_response_size_limit: Int = 1024,
 
+        /// The limit of the queue of intents and of that of user
+        /// events; beyond it the most often sent are dropped.
+        #[bound(Profile)]
+        queue_depth_max: Int,
+
+        /// How many Lamport times of user events are remembered,
+        /// to recognise repeats.
+        #[bound(Profile)]
+        event_buffer: Int,
+
+        /// The same for queries.
+        #[bound(Profile)]
+        query_buffer: Int,
+
+        /// How large a datagram of gossip may be, in bytes, 1200
+        /// to 65507. Choose what the path carries whole.
+        #[bound(Profile)]
+        packet_bytes: Int,
+
+        /// How long an exchange over TCP may take.
+        #[bound(Profile)]
+        stream_timeout: Nanos,
+
+        /// How often a member is probed.
+        #[bound(Profile)]
+        probe_interval: Nanos,
+
+        /// How long a probe waits for its ack before other
+        /// members are asked; below probe_interval.
+        #[bound(Profile)]
+        probe_timeout: Nanos,
+
+        /// How many members are asked to probe a silent one.
+        #[bound(Profile)]
+        indirect_probes: Int,
+
+        /// Does not ping a silent member over TCP.
+        stream_pings: Switch,
+
+        /// Factor of the time that a suspect has to refute.
+        #[bound(Profile)]
+        suspicion_mult: Int,
+
+        /// Ratio of the longest such time to the shortest.
+        #[bound(Profile)]
+        suspicion_max_timeout_mult: Int,
+
+        /// By which factor a member in bad health probes more
+        /// slowly, at most.
+        #[bound(Profile)]
+        awareness_max_multiplier: Int,
+
+        /// How often gossip is sent.
+        #[bound(Profile)]
+        gossip_interval: Nanos,
+
+        /// To how many members.
+        #[bound(Profile)]
+        gossip_nodes: Int,
+
+        /// In how many packets to each of them, while there is a
+        /// backlog; 1 is HashiCorp's pace.
+        #[bound(Profile)]
+        gossip_packets_per_tick: Int,
+
+        /// How long a failed member still gets gossip.
+        #[bound(Profile)]
+        gossip_to_the_dead_time: Nanos,
+
+        /// Factor of how often each broadcast is sent.
+        #[bound(Profile)]
+        retransmit_mult: Int,
+
+        /// How often whole states are exchanged.
+        #[bound(Profile)]
+        push_pull_interval: Nanos,
+
+        /// How long a member must have failed before another
+        /// address may take its name; 0s: until it is forgotten.
+        #[bound(Profile)]
+        dead_node_reclaim_time: Nanos,
+
+        /// How long a member that leaves still answers probes.
+        #[bound(Profile)]
+        leave_propagate_delay: Nanos,
+
+        /// How often former members are looked through for those
+        /// whose time is over.
+        #[bound(Profile)]
+        reap_interval: Nanos,
+
+        /// Tag whose value is a member's zone. Probes and gossip
+        /// then stay mostly in the own zone. No zones unless
+        /// given.
+        #[flag = "zone-tag=key"]
+        zone_tag: Text,
+
+        /// Members of each zone that carry gossip to the others.
+        #[bound(Positive)]
+        zone_bridges: Int = 3,
+
+        /// How many members must accuse a silent one by their own
+        /// probes before this agent declares it failed.
+        #[bound(Positive)]
+        accusers_min: Int = 1,
+
+        /// Reports the event 'partition' when members have been
+        /// missing, and nothing else has changed, for this time;
+        /// 0: never. 10s suits 100 members, 30s 1000.
+        #[flag = "partition-signal=0s"]
+        partition_signal: Nanos,
+
+        /// From which share of missing members on, in percent.
+        #[bound(Positive)]
+        partition_lost_percent: Int = 20,
+
         /// Runs a script for events, see below. Can be given
         /// several times.
         #[flag = "event-handler=spec"]
@@ -223,6 +372,31 @@ settings! {
 
         /// The facility for -syslog.
         syslog_facility: Text = "LOCAL0",
+
+        /// Records everything that the node receives into files
+        /// in this directory, for 'sim replay'. SIGUSR2 stops
+        /// and starts it. Contains no keys.
+        #[flag = "capture=dir"]
+        capture: Text,
+
+        /// Does not record before the first SIGUSR2.
+        #[flag = "capture-paused"]
+        capture_paused: Bool,
+
+        /// Records no payloads of user events, queries and
+        /// answers.
+        #[flag = "capture-redact"]
+        capture_redact: Bool,
+
+        /// Bytes of input in a file of the capture, at least
+        /// 4096.
+        #[bound(Positive)]
+        capture_file_bytes: Int = 16_777_216,
+
+        /// Number of files in a capture, at least 2; the oldest
+        /// is removed first.
+        #[bound(Positive)]
+        capture_files: Int = 8,
 
         /// A statsite server, to which metrics go over TCP.
         statsite_addr: Text,

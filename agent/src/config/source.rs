@@ -32,25 +32,46 @@ pub enum SourceError {
     },
 }
 
-/// Reads files in this order and merges them. Of a directory all files whose names end in `.json` are read, sorted by
-/// name, without subdirectories (`ReadConfigPaths` in `config.go`).
+/// Reads files in this order and merges them (`ReadConfigPaths` in `config.go`).
 ///
 /// # Errors
 ///
 /// Names the first invalid file.
 pub fn read(paths: &[String]) -> Result<Settings, SourceError> {
     let mut settings = Settings::default();
-    for path in paths {
-        let failed = |error: io::Error| SourceError::Read { path: path.clone(), why: open_failure(path, &error) };
-        if !fs::metadata(path).map_err(failed)?.is_dir() {
-            settings.merge(read_file(Path::new(path))?);
-            continue;
-        }
-        for file in directory(Path::new(path)).map_err(failed)? {
-            settings.merge(read_file(&file)?);
-        }
+    for (_, layer) in layers(paths)? {
+        settings.merge(layer);
     }
     Ok(settings)
+}
+
+/// Reads files in this order: the path and the settings of each.
+///
+/// # Errors
+///
+/// Names the first invalid file.
+pub(super) fn layers(paths: &[String]) -> Result<Vec<(PathBuf, Settings)>, SourceError> {
+    let mut layers = Vec::new();
+    for path in paths {
+        for file in files(path)? {
+            let settings = read_file(&file)?;
+            layers.push((file, settings));
+        }
+    }
+    Ok(layers)
+}
+
+/// The file, or of a directory all files whose names end in `.json`, sorted by name, without subdirectories.
+///
+/// # Errors
+///
+/// The path does not exist, or the directory cannot be read.
+pub(super) fn files(path: &str) -> Result<Vec<PathBuf>, SourceError> {
+    let failed = |error: io::Error| SourceError::Read { path: path.into(), why: open_failure(path, &error) };
+    if fs::metadata(path).map_err(failed)?.is_dir() {
+        return directory(Path::new(path)).map_err(failed);
+    }
+    Ok(vec![PathBuf::from(path)])
 }
 
 fn read_file(path: &Path) -> Result<Settings, SourceError> {

@@ -2,7 +2,7 @@
 
 use serf_tokio::Query;
 
-use crate::rpc::{EventRecord, Member};
+use crate::rpc::{EventRecord, Member, PartitionShare};
 
 /// An event of the agent's node, with the query to respond to.
 #[derive(Debug)]
@@ -44,6 +44,15 @@ pub enum Event {
         /// Its payload.
         payload: Vec<u8>,
     },
+    /// A part of the cluster is missing, or is there again. Ours; only with `-partition-signal`.
+    Partition {
+        /// The numbers.
+        share: PartitionShare,
+        /// Zones of which no member is alive.
+        zones_lost: Vec<String>,
+        /// The members that are alive; never empty.
+        members: Vec<Member>,
+    },
 }
 
 /// A change of members.
@@ -78,21 +87,23 @@ impl MemberChange {
 }
 
 impl Event {
-    /// Its kind for handlers and streams: `member-join` and the like, `user` or `query`.
+    /// Its kind for handlers and streams: `member-join` and the like, `user`, `query` or `partition`.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Members { change, .. } => change.name(),
             Self::User { .. } => "user",
             Self::Query { .. } => "query",
+            Self::Partition { .. } => PARTITION,
         }
     }
 
-    /// Its description in the log: `member-join`, `user-event: NAME`, `query: NAME`.
+    /// Its description in the log: `member-join`, `user-event: NAME`, `query: NAME`, `partition: split, 3 of 9 …`.
     pub fn description(&self) -> String {
         match self {
             Self::Members { change, .. } => change.name().into(),
             Self::User { name, .. } => format!("user-event: {name}"),
             Self::Query { name, .. } => format!("query: {name}"),
+            Self::Partition { share, .. } => format!("{PARTITION}: {share}"),
         }
     }
 
@@ -100,6 +111,10 @@ impl Event {
     pub fn bytes(&self) -> usize {
         let own = match self {
             Self::Members { members, .. } => members.iter().map(Member::bytes).sum(),
+            Self::Partition { zones_lost, members, .. } => {
+                let zones: usize = zones_lost.iter().map(|zone| zone.len() + size_of::<String>()).sum();
+                zones + members.iter().map(Member::bytes).sum::<usize>()
+            }
             Self::User { name, payload, .. } | Self::Query { name, payload, .. } => name.len() + payload.len(),
         };
         own + size_of::<Self>()
@@ -119,6 +134,12 @@ impl Event {
             Self::Query { name, lamport, payload } => {
                 EventRecord::Query { id, lamport: *lamport, name: name.clone(), payload: some(payload) }
             }
+            Self::Partition { share, zones_lost, members } => {
+                EventRecord::Partition { share: *share, zones_lost: zones_lost.clone(), members: members.clone() }
+            }
         }
     }
 }
+
+/// The kind of partition signals.
+pub(super) const PARTITION: &str = "partition";

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::event::{Event, MemberChange};
+use super::event::{Event, MemberChange, PARTITION};
 
 /// One element of a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub enum EventFilter {
     User(String),
     /// Queries with this name, with any when empty.
     Query(String),
+    /// Partition signals. Ours.
+    Partition,
 }
 
 /// The element that is not a filter.
@@ -48,6 +50,7 @@ impl EventFilter {
             "*" => Ok(Self::Any),
             "user" => Ok(Self::User(String::new())),
             "query" => Ok(Self::Query(String::new())),
+            PARTITION => Ok(Self::Partition),
             _ => {
                 let change = MemberChange::ALL.into_iter().find(|change| change.name() == element);
                 change.map(Self::Members).ok_or_else(|| FilterError(element.into()))
@@ -59,7 +62,7 @@ impl EventFilter {
     pub fn matches(&self, event: &Event) -> bool {
         let named = |wanted: &String, name: &String| wanted.is_empty() || wanted == name;
         match (self, event) {
-            (Self::Any, _) => true,
+            (Self::Any, _) | (Self::Partition, Event::Partition { .. }) => true,
             (Self::Members(wanted), Event::Members { change, .. }) => wanted == change,
             (Self::User(wanted), Event::User { name, .. }) | (Self::Query(wanted), Event::Query { name, .. }) => {
                 named(wanted, name)
@@ -75,6 +78,7 @@ impl EventFilter {
             Self::Members(change) => format!("{}:", change.name()),
             Self::User(name) => format!("user:{name}"),
             Self::Query(name) => format!("query:{name}"),
+            Self::Partition => format!("{PARTITION}:"),
         }
     }
 }
@@ -82,6 +86,7 @@ impl EventFilter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rpc::PartitionShare;
 
     fn user(name: &str) -> Event {
         Event::User { name: name.into(), lamport: 1, payload: vec![], coalesce: false }
@@ -89,6 +94,11 @@ mod tests {
 
     fn query(name: &str) -> Event {
         Event::Query { name: name.into(), lamport: 1, payload: vec![] }
+    }
+
+    fn partition() -> Event {
+        let share = PartitionShare { split: true, alive: 1, largest: 3, majority: false };
+        Event::Partition { share, zones_lost: vec![], members: vec![] }
     }
 
     fn wants(filter: &str, event: &Event) -> usize {
@@ -119,6 +129,14 @@ mod tests {
     }
 
     #[test]
+    fn partition_signals_are_wanted_by_name_and_by_those_that_want_all() {
+        for (filter, count) in [("", 1), ("*", 1), ("partition", 1), ("user,query,member-failed", 0)] {
+            assert_eq!(wants(filter, &partition()), count, "{filter}");
+        }
+        assert_eq!(wants("partition", &user("partition")), 0);
+    }
+
+    #[test]
     fn other_elements_are_refused() {
         for (text, element) in [
             ("FOO", "FOO"),
@@ -126,6 +144,7 @@ mod tests {
             ("user, query", " query"),
             ("user,", ""),
             ("user,bogus", "bogus"),
+            ("partition:x", "partition:x"),
         ] {
             assert_eq!(EventFilter::parse_list(text), Err(FilterError(element.into())));
         }

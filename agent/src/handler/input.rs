@@ -28,6 +28,18 @@ pub fn environment(event: &Event, self_name: &str, self_tags: &BTreeMap<String, 
             variables.push(("SERF_QUERY_NAME".into(), name.clone()));
             variables.push(("SERF_QUERY_LTIME".into(), lamport.to_string()));
         }
+        Event::Partition { share, zones_lost, .. } => {
+            let majority = if share.majority { "yes" } else { "no" };
+            for (name, value) in [
+                ("STATE", share.state().to_owned()),
+                ("ALIVE", share.alive.to_string()),
+                ("LARGEST", share.largest.to_string()),
+                ("MAJORITY", majority.to_owned()),
+                ("ZONES_LOST", zones_lost.join(",")),
+            ] {
+                variables.push((format!("SERF_PARTITION_{name}"), value));
+            }
+        }
     }
     // A variable cannot hold a NUL; with one, no script would run. Dropping it could make a name equal to another one.
     variables.iter_mut().for_each(|(_, value)| *value = value.replace('\0', "\\x00"));
@@ -37,7 +49,9 @@ pub fn environment(event: &Event, self_name: &str, self_tags: &BTreeMap<String, 
 /// The standard input of a script: a line for each member, or the payload with a newline at its end.
 pub fn stdin(event: &Event) -> Vec<u8> {
     match event {
-        Event::Members { members, .. } => members.iter().map(member_line).collect::<String>().into_bytes(),
+        Event::Members { members, .. } | Event::Partition { members, .. } => {
+            members.iter().map(member_line).collect::<String>().into_bytes()
+        }
         Event::User { payload, .. } | Event::Query { payload, .. } => {
             let mut bytes = payload.clone();
             if bytes.last().is_some_and(|last| *last != b'\n') {
@@ -72,7 +86,7 @@ mod tests {
 
     use super::*;
     use crate::handler::MemberChange;
-    use crate::rpc::Versions;
+    use crate::rpc::{PartitionShare, Versions};
 
     fn tags(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()
@@ -130,6 +144,27 @@ mod tests {
             String::from_utf8(input).expect("is text"),
             "h1\t127.0.0.1\tweb\ta_b_c=other,k=v,role=web,tab=x\\ty\\nz\nh2\t127.0.0.1\t\t\na\\tb\t127.0.0.1\t\t\n"
         );
+    }
+
+    #[test]
+    fn a_partition_is_in_variables_and_this_side_in_lines() {
+        let share = PartitionShare { split: true, alive: 2, largest: 5, majority: false };
+        let members = vec![member("h1", &[("role", "web")]), member("h2", &[])];
+        let event = Event::Partition { share, zones_lost: vec!["b".into(), "c".into()], members };
+        let variables = environment(&event, "h1", &BTreeMap::new());
+        let expected = [
+            ("SERF_EVENT", "partition"),
+            ("SERF_SELF_NAME", "h1"),
+            ("SERF_SELF_ROLE", ""),
+            ("SERF_PARTITION_STATE", "split"),
+            ("SERF_PARTITION_ALIVE", "2"),
+            ("SERF_PARTITION_LARGEST", "5"),
+            ("SERF_PARTITION_MAJORITY", "no"),
+            ("SERF_PARTITION_ZONES_LOST", "b,c"),
+        ];
+        assert_eq!(variables, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(stdin(&event), b"h1\t127.0.0.1\tweb\trole=web\nh2\t127.0.0.1\t\t\n");
+        assert_eq!(event.description(), "partition: split, 2 of 5 members are alive, a minority");
     }
 
     #[test]

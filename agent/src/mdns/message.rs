@@ -6,6 +6,8 @@ use simple_dns::rdata::{A, AAAA, PTR, RData, SRV, TXT};
 use simple_dns::{CLASS, Label, Name, Packet, PacketFlag, QTYPE, Question, ResourceRecord, TYPE};
 use thiserror::Error;
 
+use crate::dns::{ip, parse};
+
 /// An agent as a DNS-SD service.
 #[derive(Clone, Debug)]
 pub(crate) struct Service {
@@ -169,24 +171,6 @@ fn instance(node: &str, addr: SocketAddr) -> Vec<u8> {
     format!("{} {addr}", &node[..room]).into_bytes()
 }
 
-/// Parses a packet, unless its header announces more records than its length allows; that would cost memory.
-fn parse(packet: &[u8]) -> Option<Packet<'_>> {
-    let counts = packet.get(4..12)?.chunks_exact(2);
-    let announced: usize = counts.map(|count| usize::from(u16::from_be_bytes([count[0], count[1]]))).sum();
-    if announced * RECORD_BYTES_LEAST > packet.len() {
-        return None;
-    }
-    Packet::parse(packet).ok()
-}
-
-const fn ip(data: &RData<'_>) -> Option<IpAddr> {
-    match data {
-        RData::A(A { address }) => Some(IpAddr::V4(core::net::Ipv4Addr::from_bits(*address))),
-        RData::AAAA(AAAA { address }) => Some(IpAddr::V6(core::net::Ipv6Addr::from_bits(*address))),
-        _ => None,
-    }
-}
-
 /// Whether a stream can be opened to the address. A link-local one does not name its link.
 fn is_reachable(addr: &SocketAddr) -> bool {
     let is_on_a_link = matches!(addr.ip(), IpAddr::V6(ip) if ip.is_unicast_link_local());
@@ -203,8 +187,6 @@ const LABEL_BYTES_MAX: usize = 63;
 const NAME_BYTES_MAX: usize = 255;
 /// Limit on a text, in characters, so that it has at most 255 bytes.
 const TEXT_CHARS_MAX: usize = 63;
-/// Length of the shortest record: a question for the shortest name.
-const RECORD_BYTES_LEAST: usize = 5;
 /// Questions answered per packet.
 const QUESTIONS_MAX: usize = 8;
 /// Addresses taken from one packet.

@@ -22,8 +22,8 @@ pub(crate) use self::not_linux::reap_orphans;
 use self::other as system;
 pub(crate) use self::system::{
     BINDS_TO_GROUPS, LocalListener, LocalStream, ScriptOutput, Signals, SyslogSocket, bytes_of, create_private,
-    dial_local, end_group, ending_signal, file_limit, group_is_there, notify_supervisor, raise_file_limit,
-    run_in_group, share_port, shell, sync_directory, write_input,
+    dial_local, end_group, ending_signal, file_limit, group_is_there, is_readable_by_all, notify_supervisor,
+    raise_file_limit, run_in_group, share_port, shell, sync_directory, write_input,
 };
 #[cfg(unix)]
 use self::unix as system;
@@ -37,6 +37,9 @@ pub(crate) enum Signal {
     Hangup,
     /// Print the metrics.
     Dump,
+    /// Start or stop the capture.
+    #[cfg_attr(not(unix), allow(dead_code, reason = "only Unix has more than Ctrl-C"))]
+    Capture,
 }
 
 impl Signal {
@@ -47,6 +50,7 @@ impl Signal {
             Self::Terminate => "terminated",
             Self::Hangup => "hangup",
             Self::Dump => "user defined signal 1",
+            Self::Capture => "user defined signal 2",
         }
     }
 }

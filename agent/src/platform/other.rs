@@ -88,8 +88,15 @@ pub(crate) fn create_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }
 
+/// Files have no such mode.
+pub(crate) fn is_readable_by_all(_path: &Path) -> bool {
+    false
+}
+
 /// Directories cannot be synced.
-pub(crate) fn sync_directory(_directory: &Path) {}
+pub(crate) fn sync_directory(_directory: &Path) -> io::Result<()> {
+    Ok(())
+}
 
 /// There is no limit of open files.
 pub(crate) fn file_limit() -> Option<u64> {

@@ -32,8 +32,7 @@ pub(crate) struct Signals {
     terminate: Stream,
     hangup: Stream,
     dump: Stream,
-    /// SIGUSR2, which is ignored: by default it would end the process.
-    ignored: Stream,
+    capture: Stream,
 }
 
 impl Signals {
@@ -43,19 +42,17 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
             dump: signal(SignalKind::user_defined1())?,
-            ignored: signal(SignalKind::user_defined2())?,
+            capture: signal(SignalKind::user_defined2())?,
         })
     }
 
     pub(crate) async fn next(&mut self) -> Signal {
-        loop {
-            tokio::select! {
-                _ = self.interrupt.recv() => return Signal::Interrupt,
-                _ = self.terminate.recv() => return Signal::Terminate,
-                _ = self.hangup.recv() => return Signal::Hangup,
-                _ = self.dump.recv() => return Signal::Dump,
-                _ = self.ignored.recv() => {}
-            }
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::Interrupt,
+            _ = self.terminate.recv() => Signal::Terminate,
+            _ = self.hangup.recv() => Signal::Hangup,
+            _ = self.dump.recv() => Signal::Dump,
+            _ = self.capture.recv() => Signal::Capture,
         }
     }
 }
@@ -168,10 +165,18 @@ pub(crate) fn create_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Syncs a directory, so that a new name survives a power failure. File systems without that ability report an error,
-/// which is ignored; the file is in its place anyway.
-pub(crate) fn sync_directory(directory: &Path) {
-    _ = File::open(directory).and_then(|directory| directory.sync_all());
+/// Whether every user of this host may read a file, by its mode.
+pub(crate) fn is_readable_by_all(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0)
+}
+
+/// Syncs a directory, so that a new name survives a power failure. A directory that may not be read, and a file system
+/// that cannot do this, are no error: nothing more can be done.
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
+    let Ok(directory) = File::open(directory) else { return Ok(()) };
+    let is_impossible =
+        |error: &io::Error| matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported);
+    directory.sync_all().or_else(|error| if is_impossible(&error) { Ok(()) } else { Err(error) })
 }
 
 /// The limit of open files.

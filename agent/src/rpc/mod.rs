@@ -3,7 +3,8 @@
 //! Every request is a [`RequestHeader`] and, for most commands, a body; every answer a [`ReplyHeader`] and, for some, a
 //! body. Subscriptions ([`Request::Stream`], [`Request::Monitor`], [`Request::Query`]) are answered and then send
 //! records with the number of the request, each with a header of its own. HashiCorp calls this IPC; its version is 1 in
-//! every release. One command is ours: [`Request::Why`]. Programs use [`Client`]; [`Encoder`], [`Decoder`] and
+//! every release. One command is ours, [`Request::Why`], and one
+//! record, [`EventRecord::Partition`]. Programs use [`Client`]; [`Encoder`], [`Decoder`] and
 //! [`Framer`] serve both ends.
 
 mod address;
@@ -12,6 +13,7 @@ mod decode;
 mod encode;
 mod frame;
 mod member;
+mod partition;
 mod reply;
 mod request;
 pub(crate) mod server;
@@ -24,6 +26,7 @@ pub use self::decode::{DecodeError, Decoder, Head};
 pub use self::encode::Encoder;
 pub use self::frame::{FrameError, Framer};
 pub use self::member::{Coordinate, Member, Versions};
+pub use self::partition::PartitionShare;
 pub use self::reply::{
     EventRecord, KeyReport, QueryRecord, ReplyHeader, Stats, decode_coordinate, decode_join_count, decode_log,
     decode_members, decode_stats, encode_coordinate, encode_join_count, encode_log, encode_members, encode_stats,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::decode::{DecodeError, Decoder};
 use super::encode::Encoder;
 use super::member::{Coordinate, Member};
+use super::partition::PartitionShare;
 
 /// The first object of every reply and of every streamed record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,6 +86,15 @@ pub enum EventRecord {
         name: String,
         /// Its payload; `None` also when empty.
         payload: Option<Vec<u8>>,
+    },
+    /// A part of the cluster is missing, or is there again. Ours.
+    Partition {
+        /// The numbers.
+        share: PartitionShare,
+        /// Zones of which no member is alive.
+        zones_lost: Vec<String>,
+        /// The members that are alive: this side.
+        members: Vec<Member>,
     },
 }
 
@@ -316,6 +326,15 @@ impl EventRecord {
                 to.map(5).text("Event").text("query").text("ID").uint(*id).text("LTime").uint(*lamport);
                 to.text("Name").text(name).text("Payload").bytes(payload.as_deref());
             }
+            Self::Partition { share, zones_lost, members } => {
+                let PartitionShare { alive, largest, majority, .. } = *share;
+                to.map(7).text("Alive").uint(alive.into()).text("Event").text("partition");
+                to.text("Largest").uint(largest.into()).text("Majority").bool(majority);
+                to.text("Members").list(members.len());
+                members.iter().for_each(|member| member.encode(to));
+                to.text("State").text(share.state()).text("ZonesLost").list(zones_lost.len());
+                zones_lost.iter().for_each(|zone| _ = to.text(zone));
+            }
         }
     }
 
@@ -327,6 +346,8 @@ impl EventRecord {
     pub fn decode(from: &mut Decoder<'_>) -> Result<Option<Self>, DecodeError> {
         let (mut event, mut members) = (String::new(), Vec::new());
         let (mut id, mut lamport, mut name, mut payload, mut coalesce) = (0, 0, String::new(), None, false);
+        let (mut share, mut zones_lost) =
+            (PartitionShare { split: false, alive: 0, largest: 0, majority: false }, Vec::new());
         from.fields(|key, from| {
             match key {
                 b"Event" => event = from.text()?,
@@ -336,6 +357,11 @@ impl EventRecord {
                 b"Name" => name = from.text()?,
                 b"Payload" => payload = from.bytes()?,
                 b"Coalesce" => coalesce = from.bool()?,
+                b"State" => share.split = from.text()? == "split",
+                b"Alive" => share.alive = u32::try_from(from.uint()?).unwrap_or(u32::MAX),
+                b"Largest" => share.largest = u32::try_from(from.uint()?).unwrap_or(u32::MAX),
+                b"Majority" => share.majority = from.bool()?,
+                b"ZonesLost" => zones_lost = from.list(Decoder::text)?,
                 _ => return Ok(false),
             }
             Ok(true)
@@ -343,6 +369,7 @@ impl EventRecord {
         Ok(match event.as_str() {
             "user" => Some(Self::User { lamport, name, payload, coalesce }),
             "query" => Some(Self::Query { id, lamport, name, payload }),
+            "partition" => Some(Self::Partition { share, zones_lost, members }),
             _ if event.starts_with("member-") => Some(Self::Members { event, members }),
             _ => None,
         })

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use serf_tokio::{Instant, Name, Source};
+
 use super::decode::{DecodeError, Decoder};
 use super::encode::Encoder;
+use crate::quote::shown;
 
 /// The agent's evidence that a member is not alive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,6 +82,35 @@ impl Why {
 }
 
 impl Evidence {
+    /// Converts the evidence of a node, whose time is `now`.
+    pub fn of(evidence: &serf_tokio::Evidence, now: Instant) -> Self {
+        let name = |member: &Option<Name>| member.as_ref().map(ToString::to_string).unwrap_or_default();
+        let (how, from, member) = match &evidence.source {
+            Source::OwnProbe => ("own-probe", String::new(), String::new()),
+            Source::OwnTimer => ("own-timer", String::new(), String::new()),
+            Source::Ourselves => ("ourselves", String::new(), String::new()),
+            Source::Gossip { from, member } => ("gossip", from.to_string(), name(member)),
+            Source::PushPull { with, member } => ("push-pull", with.to_string(), name(member)),
+            _ => ("other", String::new(), String::new()),
+        };
+        Self { ago: now - evidence.at, how: how.into(), from, member }
+    }
+
+    /// Describes how the agent of this name learned of the state.
+    pub fn told(&self, agent: &str) -> String {
+        let agent = shown(agent);
+        let (from, member) = (shown(&self.from), shown(&self.member));
+        let source = if member.is_empty() { from.into_owned() } else { format!("{member} ({from})") };
+        match self.how.as_str() {
+            "own-probe" => format!("{agent} pinged it and got no answer, neither directly nor through other members"),
+            "own-timer" => format!("{agent} received no refutation in time"),
+            "ourselves" => format!("{agent} is that node itself"),
+            "gossip" => format!("{agent} received it from {source}"),
+            "push-pull" => format!("{agent} learned it from the state of {source}"),
+            other => other.into(),
+        }
+    }
+
     fn encode(evidence: Option<&Self>, to: &mut Encoder<'_>) {
         let Some(Self { ago, how, from, member }) = evidence else {
             to.nil();

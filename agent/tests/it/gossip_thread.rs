@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules whose code runs on that thread.
-const ON_THE_THREAD: [&str; 6] = ["agent", "rpc/server", "mdns", "log", "places.rs", "tally.rs"];
+const ON_THE_THREAD: [&str; 7] = ["agent", "rpc/server", "mdns", "dns", "log", "places.rs", "tally.rs"];
 
 /// Names of blocking functions: files, outputs, sleep, synchronous sockets and processes, functions of our own modules
 /// that read files, and the blocking ones of `platform`.
@@ -47,6 +47,8 @@ const BLOCKS: [&str; 26] = [
 const ALLOWED: &[(&str, &str, &str)] = &[
     ("agent/life.rs", "Draft::read(", "in spawn_blocking"),
     ("agent/commands.rs", "write_tags_file(", "in spawn_blocking"),
+    ("agent/seeds/mod.rs", "fs::", "in spawn_blocking"),
+    ("agent/seeds/mod.rs", "File::", "in spawn_blocking"),
     ("agent/supervisor.rs", "notify_supervisor(", "on the supervisor's thread"),
     ("agent/supervisor.rs", ".recv_timeout(", "at the end, when the node has stopped"),
     ("agent/panics.rs", "thread::sleep", "the process ends"),

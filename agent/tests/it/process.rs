@@ -82,8 +82,19 @@ impl Agent {
         Self::spawn_with(&[], ANY_PORT, args, errors).started(ANY_PORT)
     }
 
+    /// Through a program that runs another one with its arguments.
+    pub(crate) fn start_within(program: &[&str], rpc: &str, args: &[&str]) -> Self {
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).arg(env!("CARGO_BIN_EXE_serf"));
+        Self::spawn_by(command, &[], rpc, args, Stdio::null()).started(rpc)
+    }
+
     fn spawn_with(env: &[(&str, &str)], rpc: &str, args: &[&str], errors: Stdio) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_serf"))
+        Self::spawn_by(Command::new(env!("CARGO_BIN_EXE_serf")), env, rpc, args, errors)
+    }
+
+    fn spawn_by(mut command: Command, env: &[(&str, &str)], rpc: &str, args: &[&str], errors: Stdio) -> Self {
+        let mut process = command
             .envs(env.iter().copied())
             .args(["agent", "-node=one", "-bind", ANY_PORT, "-rpc-addr", rpc, "-log-level=debug"])
             .args(args)

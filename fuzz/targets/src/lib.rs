@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod bodies;
+mod capture;
 mod compression;
 mod datagram;
 mod filters;
@@ -21,6 +22,7 @@ mod stream;
 mod subject;
 
 pub use bodies::{hashicorp_bodies, native_bodies};
+pub use capture::capture;
 pub use compression::{compressed_message, compression};
 pub use datagram::{datagram_hashicorp, datagram_native, datagram_sealed};
 pub use filters::filters;
@@ -35,6 +37,7 @@ pub type Target = fn(&[u8]);
 
 /// All targets by name, which is also the name of the wrapper and the corpus.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("capture", capture),
     ("compression", compression),
     ("datagram_hashicorp", datagram_hashicorp),
     ("datagram_native", datagram_native),

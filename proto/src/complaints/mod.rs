@@ -16,6 +16,8 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 pub(crate) use self::words::Line;
+use serde::{Deserialize, Serialize};
+
 use crate::limits::{COMPLAINT_DETAIL_BYTES_MAX, COMPLAINT_PEERS_MAX, COMPLAINT_PEERS_OF_ONE_KIND_MAX};
 use crate::roster::{MemberIdx, Roster};
 use crate::stats::DropReason;
@@ -23,7 +25,7 @@ use crate::time::Instant;
 use crate::types::Name;
 
 /// Kind of a complaint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ComplaintKind {
     /// The peer's input is dropped.
@@ -84,7 +86,7 @@ impl PeerAt {
 }
 
 /// State of an open complaint.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Episode {
     peer: Option<SocketAddr>,
     member: Option<Name>,
@@ -110,7 +112,7 @@ impl Episode {
 }
 
 /// All open complaints.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Complaints {
     /// By kind and host or address; `None` for peers beyond the limit.
     open: BTreeMap<(ComplaintKind, Option<SocketAddr>), Episode>,

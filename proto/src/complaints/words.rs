@@ -80,7 +80,9 @@ fn headline(kind: ComplaintKind, episode: &Episode) -> String {
         ComplaintKind::Refused(DropReason::NameConflict) if !episode.detail.is_empty() => {
             format!("Conflicting address for {detail} {from}")
         }
-        ComplaintKind::Refused(DropReason::Versions | DropReason::Vetoed) if !episode.detail.is_empty() => {
+        ComplaintKind::Refused(DropReason::Versions | DropReason::Vetoed | DropReason::Network)
+            if !episode.detail.is_empty() =>
+        {
             format!("{detail} {from}")
         }
         ComplaintKind::Refused(reason) => format!("{} {from}", refusal(reason)),
@@ -112,6 +114,7 @@ const fn refusal(reason: DropReason) -> &'static str {
         DropReason::Limit => "Dropped input that exceeds a limit",
         DropReason::NameConflict => "Conflicting address",
         DropReason::Vetoed => "Rejected by the policy of this node",
+        DropReason::Network => "Blocked: the address is in none of the allowed networks",
         DropReason::NotForUs | DropReason::OldEvent => "Input dropped",
     }
 }
@@ -129,6 +132,7 @@ const fn advice(kind: ComplaintKind) -> &'static str {
             DropReason::Limit => "input that is too large or too frequent is lost; see the counters 'dropped'",
             DropReason::NameConflict => "names must be unique; rename one of the two nodes",
             DropReason::Vetoed => "see the policy of this program",
+            DropReason::Network => "add its network to cidrs_allowed if it is a member",
             _ => "it is not a Serf node, has another version, or its packets are damaged in transit",
         },
         ComplaintKind::Encrypted => "give this node the cluster's key",

@@ -7,6 +7,7 @@ mod serf;
 mod swim;
 mod transport;
 
+use core::net::IpAddr;
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -88,6 +89,7 @@ impl Config {
         for (name, value) in [
             ("suspicion_mult", o.swim.suspicion_mult),
             ("suspicion_max_timeout_mult", o.swim.suspicion_max_timeout_mult),
+            ("accusers_min", o.swim.accusers_min),
             ("awareness_max_multiplier", o.swim.awareness_max_multiplier),
             ("gossip_nodes", o.swim.gossip_nodes),
             ("gossip_packets_per_tick", o.swim.gossip_packets_per_tick),
@@ -104,12 +106,17 @@ impl Config {
                 return Err(ConfigError::TooLarge { name, value, limit: COUNT_MAX });
             }
         }
-        if o.swim.indirect_probes > COUNT_MAX {
-            return Err(ConfigError::TooLarge {
-                name: "indirect_probes",
-                value: o.swim.indirect_probes,
-                limit: COUNT_MAX,
-            });
+        for (name, value) in [("indirect_probes", o.swim.indirect_probes), ("zone_bridges", o.swim.zone_bridges)] {
+            if value > COUNT_MAX {
+                return Err(ConfigError::TooLarge { name, value, limit: COUNT_MAX });
+            }
+        }
+        let (name, value) = ("partition_lost_percent", o.serf.partition_lost_percent);
+        if value == 0 {
+            return Err(ConfigError::Zero { name });
+        }
+        if value > PERCENT_MAX {
+            return Err(ConfigError::TooLarge { name, value, limit: PERCENT_MAX });
         }
         if !(PROTOCOL_VERSION_MIN..=PROTOCOL_VERSION_MAX).contains(&o.serf.protocol_version) {
             return Err(ConfigError::ProtocolVersion { value: o.serf.protocol_version });
@@ -133,6 +140,12 @@ impl Config {
             return Err(ConfigError::UserEventBytes { value, room });
         }
         Ok(config)
+    }
+
+    /// Whether `cidrs_allowed` admits an address (`IPAllowed` in memberlist's config.go).
+    pub fn admits(&self, ip: IpAddr) -> bool {
+        let networks = &self.options.transport.cidrs_allowed;
+        networks.is_empty() || networks.iter().any(|network| network.contains(&ip.to_canonical()))
     }
 
     /// The settings of the packet layers.
@@ -217,6 +230,9 @@ const PUSH_PULL_SCALE_FROM: u32 = 32;
 
 /// Limit of counts. Larger values are typing errors; the limit also keeps products of two counts within 32 bits.
 const COUNT_MAX: u32 = 32_768;
+
+/// All.
+const PERCENT_MAX: u32 = 100;
 
 /// Range of the versions of Serf's protocol.
 const PROTOCOL_VERSION_MIN: u8 = 2;

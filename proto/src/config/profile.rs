@@ -61,6 +61,7 @@ impl SwimOptions {
             stream_pings: true,
             suspicion_mult: 4,
             suspicion_max_timeout_mult: 6,
+            accusers_min: 1,
             awareness_max_multiplier: 8,
             gossip_interval: Duration::from_millis(200),
             gossip_nodes: 3,
@@ -70,6 +71,8 @@ impl SwimOptions {
             retransmit_mult: 4,
             push_pull_interval: Duration::from_secs(30),
             dead_node_reclaim_time: Duration::ZERO,
+            zone_tag: String::new(),
+            zone_bridges: 3,
         }
     }
 }
@@ -100,6 +103,8 @@ impl SerfOptions {
             snapshot: false,
             coordinates: true,
             queue_depth_max: 4096,
+            partition_stable_after: Duration::ZERO,
+            partition_lost_percent: 20,
         }
     }
 }
@@ -113,6 +118,7 @@ impl TransportOptions {
             packet_bytes: 1400,
             label: String::new(),
             skip_inbound_label_check: false,
+            cidrs_allowed: Vec::new(),
             encrypt_keys: Vec::new(),
             encrypt_verify_incoming: true,
             encrypt_verify_outgoing: true,

@@ -66,4 +66,11 @@ pub struct SerfOptions {
     /// Limit of the queue of intents, and of the queue of user events. At the limit the most often sent items are
     /// dropped. 1 to 32 768; default 4096.
     pub queue_depth_max: u32,
+    /// Time without a change of members after which the node judges how many are missing, and reports it as
+    /// [`Event::Partition`](crate::Event::Partition). Longer than the detection of a failure takes, so that a partition
+    /// is one event: 10 s suits up to a hundred members on a LAN, 30 s a thousand. Zero disables the signal. Default zero.
+    pub partition_stable_after: Duration,
+    /// Share of the largest stable membership from which on missing members may be a partition, in percent. 1 to 100;
+    /// default 20.
+    pub partition_lost_percent: u32,
 }

@@ -1,3 +1,4 @@
+use alloc::string::String;
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,9 @@ pub struct SwimOptions {
     /// Ratio of the longest to the least suspicion timeout. A suspicion starts with the longest and becomes shorter
     /// with each other member that confirms it (Lifeguard §IV-B). 1 to 32 768, 1 disables the mechanism; default 6.
     pub suspicion_max_timeout_mult: u32,
+    /// Number of members, this node included, that must have accused a suspect by their own probes before this node
+    /// declares it failed (Rapid, Orleans). If fewer are alive, all of them. 1 to 32 768, 1 disables the rule; default 1.
+    pub accusers_min: u32,
     /// Upper bound, exclusive, of the health score (Lifeguard §IV-A). An unhealthy node probes slower by a factor of up
     /// to this value. 1 to 32 768, 1 disables the mechanism; default 8.
     pub awareness_max_multiplier: u32,
@@ -53,4 +57,13 @@ pub struct SwimOptions {
     /// Time for which a name must have been dead before another address can take it. Zero: only the name of a member
     /// that left can be taken. Set it where members return with new addresses. Default zero.
     pub dead_node_reclaim_time: Duration,
+    /// Name of the tag whose value is a member's zone, such as `zone`; empty: no zones. With zones, probes, gossip and
+    /// push/pulls stay mostly in the own zone, which spares the links between zones; news takes some 200 ms longer to
+    /// cross them. The first [`zone_bridges`](Self::zone_bridges) members of a zone, in the order of the hashes of their
+    /// names, send half of theirs to other zones, any other member 1/64. A member without the tag, and every member for a
+    /// node without it, is treated as without zones. Any value is compatible. Default empty.
+    pub zone_tag: String,
+    /// Number of members of a zone that are bridges. More of them make news cross faster, and more bytes. 0 to 32 768;
+    /// default 3.
+    pub zone_bridges: u32,
 }

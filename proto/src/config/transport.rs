@@ -2,6 +2,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::CodecChoice;
@@ -33,6 +34,13 @@ pub struct TransportOptions {
     /// Whether a proxy outside adds and removes the labels. An inbound packet or stream that still has a label is
     /// dropped. Default false.
     pub skip_inbound_label_check: bool,
+    /// Networks that other nodes may be in, as memberlist's `CIDRsAllowed`; empty: any. A datagram or stream from
+    /// another address is dropped unread, and a member that announces such an address is not admitted. The list must
+    /// have the addresses that members announce and, behind NAT, also those that their packets come from. An
+    /// IPv4-mapped IPv6 address counts as IPv4. It is a fence against mistakes and strangers, not a proof of origin: a
+    /// datagram's source address can be forged. HashiCorp's nodes drop only alive messages from elsewhere. Default none.
+    #[serde(default)]
+    pub cidrs_allowed: Vec<IpNet>,
     /// Encryption keys. The first one encrypts, each of them decrypts. Empty: no encryption. At most 32; default none.
     /// The keys are not serialized with the other settings.
     #[serde(skip)]

@@ -6,11 +6,13 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::KeyOperation;
 use crate::types::{KeyringChange, QueryId};
 
 /// The sender of a request, and how to reach it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Requester {
     pub(crate) id: QueryId,
     pub(crate) addr: SocketAddr,
@@ -21,7 +23,7 @@ pub(crate) struct Requester {
 
 /// A member's request to change or list our keys. The node applies it to the keyring, and the Serf layer sends the
 /// answer.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct KeyRequest {
     pub(crate) requester: Requester,
     pub(crate) operation: KeyOperation,
@@ -47,7 +49,7 @@ pub(crate) struct KeyOutcome {
 }
 
 /// Key requests in progress.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct KeyRequests {
     new: Vec<KeyRequest>,
     /// Applied changes whose write is not confirmed yet.

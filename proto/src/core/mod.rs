@@ -2,6 +2,7 @@
 
 mod heard;
 mod keys;
+mod sometimes;
 
 use alloc::format;
 use alloc::string::String;
@@ -12,9 +13,12 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use self::heard::{Heard, Origin};
 pub(crate) use self::keys::{KeyOutcome, KeyRequest, KeyRequests, Requester};
+use self::sometimes::Met;
+pub use self::sometimes::Sometimes;
 use crate::complaints::{ComplaintKind, Complaints, PeerAt};
 use crate::config::Config;
 use crate::event::Event;
@@ -49,6 +53,8 @@ pub(crate) struct Core {
     /// Key operations requested by members and not yet answered.
     pub(crate) key_requests: KeyRequests,
     pub(crate) stats: Stats,
+    /// Rare situations that this node has met.
+    pub(crate) met: Met,
     /// Complaints: log lines about peers that are refused or unreachable.
     pub(crate) complaints: Complaints,
     /// Text that the next complaint about the current input quotes.
@@ -73,6 +79,7 @@ impl Core {
             events: Vec::new(),
             key_requests: KeyRequests::default(),
             stats: Stats::default(),
+            met: Met::default(),
             complaints: Complaints::default(),
             detail: String::new(),
         }
@@ -211,7 +218,7 @@ const BUFFERED_KEPT: usize = 8;
 const PROBES_CYCLE: u64 = 4;
 
 /// One RNG stream per concern, so that drawing more in one does not shift the others.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct Rngs {
     pub(crate) probe: Rng,
     pub(crate) gossip: Rng,
@@ -335,7 +342,7 @@ pub(crate) struct Dial {
 }
 
 /// The purpose of an exchange on a stream that we open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ExchangePurpose {
     /// Periodic anti-entropy, or, with `join`, a reconnect to a failed member.
     PushPull { join: bool, codec: Codec },

@@ -95,6 +95,16 @@ impl Envelope {
         Self { config, nonces: Rng::stream(seed, NONCE_STREAM) }
     }
 
+    /// Layers whose nonces continue a stream.
+    pub(crate) const fn resume(config: EnvelopeConfig, nonces: Rng) -> Self {
+        Self { config, nonces }
+    }
+
+    /// The stream of the nonces.
+    pub(crate) fn into_nonces(self) -> Rng {
+        self.nonces
+    }
+
     /// Opens a datagram: removes the outer layers and returns one frame or a compound of frames. Decrypted or inflated
     /// bytes are in one of the `buffers`; without these layers nothing is copied.
     ///

@@ -2,11 +2,13 @@
 
 use core::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::Instant;
 use crate::types::Name;
 
 /// When and how a fact became known.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Evidence {
     /// The time.
@@ -16,7 +18,7 @@ pub struct Evidence {
 }
 
 /// Source of a fact about a member.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Source {
     /// Our own probe failed, direct and indirect.

@@ -72,7 +72,7 @@ impl fmt::Display for KeyOperation {
 }
 
 /// Answer of one member to a key operation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct KeyAnswer {
     /// The member.

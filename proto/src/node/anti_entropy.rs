@@ -20,9 +20,10 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::Node;
-use crate::core::{Body, Heard, Origin, Unicast};
+use crate::core::{Body, Heard, Origin, Sometimes, Unicast};
 use crate::fingerprint::Fingerprint;
 use crate::limits::{BUCKETS_BITS_MAX, EVENT_WINDOW_TIMES_MAX};
 use crate::roster::{MemberIdx, mix, short};
@@ -36,7 +37,7 @@ use crate::wire::native::{
 use crate::wire::{Codec, Full, Writer, swim};
 
 /// What this node knows of its agreement with others, and the reconciliation that it has begun.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct AntiEntropy {
     /// The reconciliation in progress.
     open: Option<Open>,
@@ -54,7 +55,7 @@ pub(super) struct AntiEntropy {
     events_at: Instant,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Open {
     peer: MemberIdx,
     salt: u64,
@@ -64,7 +65,7 @@ struct Open {
 }
 
 /// A peer that differed again.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Unsettled {
     peer: MemberIdx,
     /// Reconciliations since our digests were last equal.
@@ -204,6 +205,7 @@ impl Node {
         }
         // The rest is rare, and costs time in proportion to the members: only live members are answered, and not often.
         if !self.gossip.anti_entropy.take_answer(self.core.now) {
+            self.core.met.note(Sometimes::AnswerRefused);
             return self.core.stats.drop(DropReason::Limit);
         }
         let Some(peer) = self.swim.live_at(&self.core, heard.from).filter(|&peer| self.compares_digests(Some(peer)))
@@ -224,6 +226,7 @@ impl Node {
     pub(super) fn compare(&mut self, peer: MemberIdx, digest: &Digest) {
         // A salted digest is computed from all rows, so it counts as an answer. Honest members send few.
         if digest.salt != 0 && !self.gossip.anti_entropy.take_answer(self.core.now) {
+            self.core.met.note(Sometimes::AnswerRefused);
             return self.core.stats.drop(DropReason::Limit);
         }
         self.core.stats.digests_compared += 1;
@@ -289,6 +292,7 @@ impl Node {
         self.core.stats.reconciliations_answered += 1;
         // Rounded up, so that a difference in a single bucket is never much.
         if is_clocks || count > (differ.len() * MUCH_PERCENT).div_ceil(100).max(1) {
+            self.core.met.note(if is_clocks { Sometimes::ClocksDiffer } else { Sometimes::MuchDiffers });
             return self.answer_much(peer, buckets.salt);
         }
         let mut rows: Vec<Vec<u32>> = alloc::vec![Vec::new(); differ.len()];
@@ -308,6 +312,7 @@ impl Node {
             let frame = self.frame(|w| native::encode_rows(buckets.salt, false, &left, w).map(|count| fitted = count));
             if fitted == 0 {
                 // The rows of this bucket fit into no packet.
+                self.core.met.note(Sometimes::BucketTooLarge);
                 return self.answer_much(peer, buckets.salt);
             }
             left[..fitted].iter().for_each(|(bucket, _)| differ[usize::from(*bucket)] = false);
@@ -435,6 +440,7 @@ impl Node {
         let codec = self.core.codec(Some(peer), Some(Codec::Native));
         let (missing, ours) = self.serf.events_beyond(&self.core, remote, &known, codec);
         for event in missing {
+            self.core.met.note(Sometimes::EventByDigest);
             self.push_body(peer, Body::User(event));
         }
         if remote.ask && known.iter().any(|hash| !ours.contains(hash)) {

@@ -9,6 +9,7 @@ use thiserror::Error;
 use super::join::{self, Contact, Join};
 use super::{Coalescing, Node, NodeState, OldEvents, Tombstone};
 use crate::core::Notification;
+use crate::input::Input;
 use crate::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
 use crate::outbox::Outbox;
 use crate::serf::{Exhausted, SendError};
@@ -31,7 +32,8 @@ impl Node {
         old: OldEvents,
         out: &mut Outbox,
     ) -> Result<JoinId, JoinError> {
-        self.join_through(now, join::contacts(seeds), out, |seeds| Join::all(seeds, old))
+        let input = || Input::Join { seeds: seeds.to_vec(), old };
+        self.join_through(now, join::contacts(seeds), out, input, |seeds| Join::all(seeds, old))
     }
 
     /// Rejoins the cluster of an earlier run, from the members in
@@ -49,7 +51,8 @@ impl Node {
     /// If no member of an earlier run is known, or the node has begun to leave.
     pub fn rejoin(&mut self, now: Instant, old: OldEvents, out: &mut Outbox) -> Result<JoinId, JoinError> {
         let previous = self.joins.previous().to_vec();
-        self.join_through(now, previous, out, |seeds| Join::until_one_answers(seeds, old).rejoin())
+        let input = || Input::Rejoin { old };
+        self.join_through(now, previous, out, input, |seeds| Join::until_one_answers(seeds, old).rejoin())
     }
 
     fn join_through(
@@ -57,6 +60,7 @@ impl Node {
         now: Instant,
         seeds: Vec<Contact>,
         out: &mut Outbox,
+        input: impl FnOnce() -> Input,
         join: impl FnOnce(Vec<Contact>) -> Join,
     ) -> Result<JoinId, JoinError> {
         if self.leave.has_begun() {
@@ -65,7 +69,7 @@ impl Node {
         if seeds.is_empty() {
             return Err(JoinError::NoSeeds);
         }
-        Ok(self.command(now, out, |node, _| node.begin_join(join(seeds))))
+        Ok(self.command(now, out, input, |node, _| node.begin_join(join(seeds))))
     }
 
     /// Broadcasts a user event to every member, including this node. Allowed in every state: `UserEvent` in serf.go
@@ -84,7 +88,9 @@ impl Node {
     ) -> Result<(), UserEventError> {
         let payload_max = self.user_event_payload_max(name);
         let coalesce = coalescing == Coalescing::Allow;
-        let sent = self.command(now, out, |node, _| node.serf.user_event(&mut node.core, name, payload, coalesce));
+        let input = || Input::UserEvent { name: name.into(), payload: payload.into(), coalescing };
+        let sent =
+            self.command(now, out, input, |node, _| node.serf.user_event(&mut node.core, name, payload, coalesce));
         sent.map_err(|error| match error {
             SendError::TooLarge { bytes, limit } => UserEventError::TooLarge { bytes, limit, payload_max },
             SendError::Exhausted => UserEventError::ClockExhausted,
@@ -110,7 +116,8 @@ impl Node {
         if meta.len() > META_BYTES_MAX {
             return Err(SetTagsError::TooLarge { bytes: meta.len(), limit: META_BYTES_MAX });
         }
-        self.command(now, out, |node, _| {
+        let input = || Input::SetTags(tags.iter().map(|(tag, value)| (tag.into(), value.into())).collect());
+        self.command(now, out, input, |node, _| {
             let (me, local) = (node.swim.me(), node.local().clone());
             // Always announced, but an update event is emitted only for a change.
             if local.meta() != meta {
@@ -142,7 +149,8 @@ impl Node {
             return Err(ForceLeaveError::Nobody { bytes: name.len(), limit: NAME_BYTES_MAX });
         }
         let prune = tombstone == Tombstone::Erase;
-        let result = self.command(now, out, |node, _| node.serf.force_leave(&mut node.core, name, prune));
+        let input = || Input::ForceLeave { name: name.into(), tombstone };
+        let result = self.command(now, out, input, |node, _| node.serf.force_leave(&mut node.core, name, prune));
         result.map_err(|Exhausted| ForceLeaveError::ClockExhausted)
     }
 
@@ -159,7 +167,7 @@ impl Node {
             NodeState::Leaving => return Err(LeaveError::InProgress),
             NodeState::Left => return Err(LeaveError::Left),
         }
-        self.command(now, out, Self::begin_leave);
+        self.command(now, out, || Input::Leave, Self::begin_leave);
         Ok(())
     }
 }

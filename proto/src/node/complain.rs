@@ -4,15 +4,18 @@
 use alloc::format;
 use core::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::Node;
 use crate::complaints::{Complaint, ComplaintKind, PeerAt};
 use crate::core::ExchangePurpose;
 use crate::event::SeedFailureCause;
+use crate::input::Input;
 use crate::stats::DropReason;
 use crate::time::Instant;
 
 /// A failure of a node's sockets, reported by the operating system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum SocketFailure {
     /// Sending a datagram to this address failed.
@@ -33,6 +36,7 @@ impl Node {
     /// Records a socket failure, with the operating system's error text for the log. Changes no protocol state.
     pub fn socket_failed(&mut self, now: Instant, failure: SocketFailure, words: &str) {
         self.core.now = self.core.now.max(now);
+        self.tap_silent(|| Input::SocketFailed { failure, words: words.into() });
         let here = || self.core.roster.peer(self.swim.me()).map(|me| me.addr());
         let (kind, addr) = match failure {
             SocketFailure::Send(to) => (ComplaintKind::Send, Some(to)),
@@ -47,6 +51,7 @@ impl Node {
     /// Sets the operating system's error text of a stream that fails, for the log. Call it before
     /// [`StreamInput::Failed`](crate::StreamInput::Failed).
     pub fn stream_failing(&mut self, words: &str) {
+        self.tap_silent(|| Input::StreamFailing { words: words.into() });
         self.core.detail.clear();
         self.core.detail.push_str(words);
     }
@@ -71,8 +76,9 @@ impl Node {
 
     /// Complains about a datagram that was dropped. While this node has no key, an encrypted datagram is
     /// indistinguishable from a damaged one, so it is reported as encrypted instead of by the drop reason.
-    pub(super) fn complain_of_datagram(&mut self, peer: Option<PeerAt>, datagram: &[u8]) {
-        if self.core.stats.dropped_lately != 0 && self.envelope.may_be_encrypted(datagram) {
+    /// `looks_encrypted` is the answer of [`Envelope::may_be_encrypted`](crate::envelope::Envelope::may_be_encrypted).
+    pub(super) fn complain_of_datagram(&mut self, peer: Option<PeerAt>, looks_encrypted: bool) {
+        if self.core.stats.dropped_lately != 0 && looks_encrypted {
             self.core.stats.dropped_lately = 0;
             self.core.detail.clear();
             if let Some(peer) = peer {

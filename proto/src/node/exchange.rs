@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::Node;
 use crate::complaints::PeerAt;
-use crate::core::{Dial, ExchangePurpose, Origin};
+use crate::core::{Dial, ExchangePurpose, Origin, Sometimes};
 use crate::envelope::Direction;
 use crate::event::SeedFailureCause;
 use crate::limits::STREAM_MESSAGE_BYTES_MAX;
@@ -49,6 +49,7 @@ impl Node {
     pub(super) fn evict(&mut self, id: StreamId, handled: Option<PeerAt>, out: &mut Outbox) {
         // Twice: drops before this line belong to the current input's peer, those after it to the evicted stream's.
         self.complain_of_drops(handled);
+        self.core.met.note(Sometimes::StreamEvicted);
         let peer = self.peer_of(id);
         let step = self.streams.evict(id);
         self.step(id, step, peer, out);
@@ -104,6 +105,7 @@ impl Node {
 
     /// Writes a message to a stream. Drops one that exceeds what any peer accepts.
     fn write(&mut self, stream: StreamId, message: Vec<u8>, direction: Direction, out: &mut Outbox) {
+        self.digest_content(core::iter::once(&*message));
         let Some(unit) = self.envelope.seal_record(message, direction) else { return };
         self.core.stats.stream_bytes_out += unit.len() as u64;
         out.push(Output::Write { stream, bytes: Bytes::from(unit) });

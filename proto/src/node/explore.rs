@@ -38,7 +38,7 @@ impl Node {
     /// statistics, logs, caches, the RNG, and the configuration. Sequence numbers and stream numbers are relative to
     /// the last ones; see [`numbers`](Self::numbers).
     pub(crate) fn fingerprint(&self, hasher: &mut dyn Hasher) {
-        let Self { core, swim, serf, envelope, streams, joins, leave, isolation, gossip } = self;
+        let Self { core, swim, serf, envelope, streams, joins, leave, isolation, partition, gossip, tapped: _ } = self;
         let to = &mut Fingerprint::new(hasher, core.now);
         core.fingerprint(to);
         swim.fingerprint(core, to);
@@ -48,6 +48,7 @@ impl Node {
         joins.fingerprint(to);
         leave.fingerprint(to);
         isolation.fingerprint(to);
+        partition.fingerprint(to);
         gossip.fingerprint(core, to);
     }
 

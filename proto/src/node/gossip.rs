@@ -7,6 +7,8 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Node;
 use super::anti_entropy::AntiEntropy;
 use crate::core::Core;
@@ -19,7 +21,7 @@ use crate::timer::NodeTimer;
 use crate::wire::Codec;
 
 /// Dissemination: the schedule of gossip ticks, piggybacking on acks, and anti-entropy.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Gossip {
     /// Offset of the tick grid, random per node. Ticks stay on the grid even when few are needed, so that nodes do not
     /// get in step.

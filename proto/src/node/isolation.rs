@@ -11,15 +11,18 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::join::{Contact, Join};
 use super::{Node, OldEvents};
+use crate::core::Sometimes;
 use crate::fingerprint::Fingerprint;
 use crate::rng::Rng;
 use crate::roster::MemberIdx;
 use crate::timer::NodeTimer;
 
 /// Whether the node is isolated, and the addresses that it searches.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Isolation {
     /// Whether another member has been alive since the last search began.
     known: bool,
@@ -100,6 +103,7 @@ impl Node {
             }
             self.isolation.known = true;
         } else if self.isolation.known && !self.leave.has_begun() {
+            self.core.met.note(Sometimes::Searched);
             self.isolation.begin(self.core.cfg.serf().reconnect_interval);
             let contact = |idx| {
                 let peer = self.core.roster.peer(idx)?;

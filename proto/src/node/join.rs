@@ -5,10 +5,13 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Node, OldEvents};
 use crate::core::ExchangePurpose;
 use crate::event::{AddressFailure, Event, JoinOutcome, SeedFailureCause};
 use crate::fingerprint::Fingerprint;
+use crate::input::Input;
 use crate::limits::{SEEDS_AT_ONCE_MAX, SEEDS_AT_ONCE_TOTAL_MAX};
 use crate::outbox::{Outbox, Output};
 use crate::rng::Rng;
@@ -19,7 +22,7 @@ use crate::timer::NodeTimer;
 use crate::types::{JoinId, Name, Snapshot};
 
 /// An address that may lead to the cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Contact {
     pub(super) addr: SocketAddr,
     /// The member expected at this address. States are exchanged only after it confirmed its name, because the address
@@ -47,7 +50,7 @@ pub(super) fn contacts(addrs: &[SocketAddr]) -> Vec<Contact> {
 }
 
 /// A join in progress.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Join {
     old: OldEvents,
     seeds: Vec<Contact>,
@@ -126,7 +129,7 @@ impl Join {
 }
 
 /// The joins in progress.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Joins {
     running: BTreeMap<JoinId, Join>,
     last: u32,
@@ -338,7 +341,7 @@ impl Node {
             self.set_now(now);
             return false;
         }
-        self.command(now, out, |node, out| {
+        self.command(now, out, || Input::CancelJoin(id), |node, out| {
             let is_its = |purpose: &ExchangePurpose| matches!(purpose, ExchangePurpose::Join { id: of, .. } | ExchangePurpose::Greet { id: of, .. } if *of == id);
             for stream in node.streams.cancel(is_its) {
                 out.push(Output::Close { stream });

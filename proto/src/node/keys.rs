@@ -8,6 +8,7 @@ use super::Node;
 use crate::core::{KeyOutcome, KeyRequest};
 use crate::envelope::KeyringError;
 use crate::event::KeyOperation;
+use crate::input::Input;
 use crate::outbox::{Outbox, Output};
 use crate::time::Instant;
 use crate::types::{Key, KeyError, KeyringChange};
@@ -24,6 +25,11 @@ impl Node {
     ///
     /// If the node was started without keys, or the keyring is full.
     pub fn install_key(&mut self, key: &Key) -> Result<(), KeyringError> {
+        self.tap_key(KeyOperation::Install, key);
+        self.install(key)
+    }
+
+    fn install(&mut self, key: &Key) -> Result<(), KeyringError> {
         // Packet sizes were computed without room for the nonce and tag.
         if self.envelope.keyring().is_empty() {
             return Err(KeyringError::Disabled);
@@ -37,6 +43,7 @@ impl Node {
     ///
     /// If the key is not installed.
     pub fn use_key(&mut self, key: &Key) -> Result<(), KeyringError> {
+        self.tap_key(KeyOperation::Use, key);
         self.envelope.keyring_mut().use_key(key)
     }
 
@@ -46,7 +53,12 @@ impl Node {
     ///
     /// If the key is the primary.
     pub fn remove_key(&mut self, key: &Key) -> Result<(), KeyringError> {
+        self.tap_key(KeyOperation::Remove, key);
         self.envelope.keyring_mut().remove(key)
+    }
+
+    fn tap_key(&mut self, operation: KeyOperation, key: &Key) {
+        self.tap_silent(|| Input::ChangeKey { operation, key: key.as_bytes().into() });
     }
 }
 
@@ -55,7 +67,8 @@ impl Node {
     /// After a failure the change stays in force until the node ends; the member may retry. `Err` holds the error text;
     /// it is cut to 512 bytes.
     pub fn keyring_written(&mut self, now: Instant, change: KeyringChange, result: Result<(), &str>, out: &mut Outbox) {
-        self.command(now, out, |node, _| {
+        let input = || Input::KeyringWritten { change, failure: result.err().map(Into::into) };
+        self.command(now, out, input, |node, _| {
             let Some(requester) = node.core.key_requests.written(change) else { return };
             let message = cut(result.err().unwrap_or_default(), FAILURE_BYTES_MAX).into();
             let outcome = KeyOutcome { done: result.is_ok(), message, ..KeyOutcome::default() };
@@ -94,9 +107,9 @@ impl Node {
             return KeyOutcome { done: true, keys, ..KeyOutcome::default() };
         }
         let changed = match (Key::new(&request.key), request.operation) {
-            (Ok(key), KeyOperation::Install) => self.install_key(&key),
-            (Ok(key), KeyOperation::Use) => self.use_key(&key),
-            (Ok(key), _) => self.remove_key(&key),
+            (Ok(key), KeyOperation::Install) => self.install(&key),
+            (Ok(key), KeyOperation::Use) => self.envelope.keyring_mut().use_key(&key),
+            (Ok(key), _) => self.envelope.keyring_mut().remove(&key),
             (Err(KeyError::Length { .. } | KeyError::Base64), KeyOperation::Install) => {
                 return refused("key size must be 16, 24 or 32 bytes");
             }

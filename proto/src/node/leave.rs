@@ -4,6 +4,8 @@
 use alloc::collections::BTreeSet;
 use core::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Node, NodeState};
 use crate::broadcast::transmit_limit;
 use crate::core::Core;
@@ -15,7 +17,7 @@ use crate::time::Instant;
 use crate::timer::NodeTimer;
 
 /// State of our own leave, and the members that were sent it. They gossip it further.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Leave {
     step: Step,
     /// When the current step began.
@@ -25,7 +27,7 @@ pub(super) struct Leave {
 }
 
 /// Step of a leave.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Hash)]
 enum Step {
     #[default]
     No,

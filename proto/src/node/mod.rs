@@ -3,6 +3,7 @@
 //! outputs. Neither layer calls the other; this module is the one place to read for who calls what, in which order.
 
 mod anti_entropy;
+mod checkpoint;
 mod command;
 mod complain;
 mod exchange;
@@ -13,21 +14,25 @@ mod join;
 mod keys;
 mod known_news;
 mod leave;
+mod partition;
 mod query;
 mod receive;
 mod send;
+mod tap;
 mod view;
 mod why;
 
 #[cfg(test)]
 mod tests;
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::checkpoint::{CheckpointError, Unsaved};
 pub use self::command::{ForceLeaveError, JoinError, LeaveError, SetTagsError, UserEventError};
 pub use self::complain::SocketFailure;
 pub use self::explore::{KnownMember, View};
@@ -35,17 +40,22 @@ use self::gossip::Gossip;
 use self::isolation::Isolation;
 use self::join::Joins;
 use self::leave::Leave;
+use self::partition::Partition;
+use self::tap::Tapped;
+pub use self::tap::{Outputs, Tap};
 pub use self::why::Why;
 use crate::complaints::PeerAt;
 use crate::config::Config;
-use crate::core::{Core, Notification};
+use crate::core::{Core, Notification, Origin};
 use crate::envelope::Envelope;
+use crate::input::Input;
 use crate::outbox::{Outbox, Output};
 use crate::policy::SharedPolicy;
 use crate::rng::Seed;
 use crate::roster::{Directory, Identity};
 use crate::serf::{Delivered, Serf};
-use crate::stream::{StreamInput, Streams};
+use crate::stats::DropReason;
+use crate::stream::{Step, StreamInput, Streams};
 use crate::swim::Swim;
 use crate::time::Instant;
 use crate::timer::{NodeTimer, Timer};
@@ -64,7 +74,10 @@ pub struct Node {
     joins: Joins,
     leave: Leave,
     isolation: Isolation,
+    partition: Partition,
     gossip: Gossip,
+    /// `None` unless inputs are recorded.
+    tapped: Option<Box<Tapped>>,
 }
 
 /// Optional initial state of a node.
@@ -204,7 +217,9 @@ impl Node {
             joins: Joins::new(previous),
             leave: Leave::default(),
             isolation: Isolation::default(),
+            partition: Partition::default(),
             gossip,
+            tapped: None,
         };
         // The layers may have queued effects while they were built.
         node.settle(None, out);
@@ -212,8 +227,15 @@ impl Node {
     }
 
     /// Accepts a stream that a peer opened. At the limit, the stream with the worst throughput is evicted to make room.
+    /// A stream from outside of [`cidrs_allowed`](crate::TransportOptions::cidrs_allowed) is closed at once.
     pub fn accept(&mut self, now: Instant, from: SocketAddr, out: &mut Outbox) -> StreamId {
         self.set_now(now);
+        self.begin_tap(out, || Input::Accept { from });
+        if !self.core.cfg.admits(from.ip()) {
+            let refused = self.refuse(from, out);
+            self.end_tap(out);
+            return refused;
+        }
         // Evict before accepting, so that the new stream cannot be chosen.
         if let Some(slowest) = self.streams.to_evict_before(self.core.now, from) {
             self.evict(slowest, None, out);
@@ -222,18 +244,55 @@ impl Node {
         let until = Streams::idle_deadline(self.core.now, self.core.cfg.transport().stream_timeout);
         self.core.timers.set(NodeTimer::Stream(stream), until);
         self.settle(None, out);
+        self.end_tap(out);
+        stream
+    }
+
+    /// Closes a stream from an address outside of the allowed networks. It takes no place from another stream.
+    fn refuse(&mut self, from: SocketAddr, out: &mut Outbox) -> StreamId {
+        let stream = self.streams.refuse();
+        self.core.stats.drop(DropReason::Network);
+        out.push(Output::Close { stream });
+        self.settle(Origin::Exchange(from).peer(), out);
         stream
     }
 
     /// Handles an input of a stream. Inputs for a stream that is closed are ignored.
     pub fn handle_stream(&mut self, now: Instant, id: StreamId, input: StreamInput<'_>, out: &mut Outbox) {
         self.set_now(now);
-        if let StreamInput::Data(data) = input {
-            self.core.stats.stream_bytes_in += data.len() as u64;
-        }
         // Before the step, which may remove the stream.
         let peer = self.peer_of(id);
-        let step = self.streams.handle(id, input, &self.envelope);
+        let step = if let StreamInput::Data(data) = input {
+            self.core.stats.stream_bytes_in += data.len() as u64;
+            let read = self.streams.read(id, data, &self.envelope);
+            self.begin_tap(out, || tap::stream_read(id, data.len(), &read));
+            self.streams.handle_read(id, read)
+        } else {
+            self.begin_tap(out, || tap::stream_input(id, input));
+            self.streams.handle(id, input, &self.envelope)
+        };
+        self.end_stream_input(id, step, peer, out);
+    }
+
+    /// Handles a chunk of a stream of which only the opened message is known.
+    pub(crate) fn handle_stream_opened(
+        &mut self,
+        now: Instant,
+        id: StreamId,
+        wire_bytes: usize,
+        opened: Result<Option<&[u8]>, DropReason>,
+        out: &mut Outbox,
+    ) {
+        self.set_now(now);
+        let peer = self.peer_of(id);
+        self.core.stats.stream_bytes_in += wire_bytes as u64;
+        let read = self.streams.read_opened(id, wire_bytes, opened);
+        self.begin_tap(out, || tap::stream_read(id, wire_bytes, &read));
+        let step = self.streams.handle_read(id, read);
+        self.end_stream_input(id, step, peer, out);
+    }
+
+    fn end_stream_input(&mut self, id: StreamId, step: Step<'_>, peer: Option<PeerAt>, out: &mut Outbox) {
         self.step(id, step, peer, out);
         // Terminates: each eviction frees the buffer of one stream.
         while let Some(largest) = self.streams.to_evict_for_memory(self.core.now) {
@@ -241,11 +300,13 @@ impl Node {
         }
         self.settle(peer, out);
         self.core.detail.clear();
+        self.end_tap(out);
     }
 
     /// Fires every timer that is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
         self.set_now(now);
+        self.begin_tap(out, || Input::Timeout);
         // Terminates: a timer that fires is armed again later than `now`, or not at all.
         while let Some(timer) = self.core.timers.pop_due(now) {
             let peer = self.handle_timer(timer, out);
@@ -253,6 +314,7 @@ impl Node {
             self.settle(peer, out);
         }
         self.sweep_complaints();
+        self.end_tap(out);
     }
 
     /// Dispatches one timer. Returns the peer of the stream that it closed, if any.
@@ -263,6 +325,7 @@ impl Node {
             Timer::Node(NodeTimer::Gossip) => self.gossip_tick(out),
             Timer::Node(NodeTimer::Leave) => self.leave.time_is_up(),
             Timer::Node(NodeTimer::Isolation) => self.search(),
+            Timer::Node(NodeTimer::Partition) => self.judge_partition(),
             Timer::Node(NodeTimer::Stream(id)) => return self.stream_due(id, out),
             Timer::Node(NodeTimer::Join(id)) => self.widen_join(id),
         }
@@ -293,11 +356,19 @@ impl Node {
         self.core.now = self.core.now.max(now);
     }
 
-    /// Runs a command of the application at `now`, then settles its effects.
-    fn command<T>(&mut self, now: Instant, out: &mut Outbox, run: impl FnOnce(&mut Self, &mut Outbox) -> T) -> T {
+    /// Runs a command of the application at `now`, then settles its effects. `input` is the command, for the tap.
+    fn command<T>(
+        &mut self,
+        now: Instant,
+        out: &mut Outbox,
+        input: impl FnOnce() -> Input,
+        run: impl FnOnce(&mut Self, &mut Outbox) -> T,
+    ) -> T {
         self.set_now(now);
+        self.begin_tap(out, input);
         let result = run(self, out);
         self.settle(None, out);
+        self.end_tap(out);
         result
     }
 
@@ -317,6 +388,7 @@ impl Node {
         self.complain_of_drops(peer);
         self.proceed_leave(out);
         self.watch_isolation();
+        self.watch_partition();
         self.serf.deliver(&mut self.core, |delivered| out.push(delivered.into()));
         self.core.give_back_memory();
         self.arm_gossip();

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::Node;
 use crate::event::KeyOperation;
+use crate::input::Input;
 use crate::outbox::Outbox;
 use crate::serf::{KeysError, QueryError, Question, RespondError};
 use crate::time::Instant;
@@ -23,13 +24,13 @@ impl Node {
     /// If the query or its timeout is too large, a filter is invalid or there are too many, too many queries are open,
     /// or the query clock is exhausted.
     pub fn query(&mut self, now: Instant, question: &Question<'_>, out: &mut Outbox) -> Result<QueryId, QueryError> {
-        self.command(now, out, |node, _| node.serf.query(&mut node.core, question))
+        self.command(now, out, || recorded(question), |node, _| node.serf.query(&mut node.core, question))
     }
 
     /// Ends a query of this node before its deadline. [`Event::QueryEnded`](crate::Event::QueryEnded) follows. False if
     /// there is no such query, or it has ended.
     pub fn end_query(&mut self, now: Instant, id: QueryId, out: &mut Outbox) -> bool {
-        self.command(now, out, |node, _| node.serf.cancel_query(&mut node.core, id))
+        self.command(now, out, || Input::EndQuery(id), |node, _| node.serf.cancel_query(&mut node.core, id))
     }
 
     /// The largest payload of this question, in bytes, whatever payload it has now; `None` if not even an empty one
@@ -44,7 +45,8 @@ impl Node {
     ///
     /// If the response is too large, the query was already responded to or has expired, or there is no such query.
     pub fn respond(&mut self, now: Instant, to: QueryId, payload: &[u8], out: &mut Outbox) -> Result<(), RespondError> {
-        self.command(now, out, |node, _| node.serf.respond(&mut node.core, to, payload))
+        let input = || Input::Respond { to, payload: payload.into() };
+        self.command(now, out, input, |node, _| node.serf.respond(&mut node.core, to, payload))
     }
 
     /// Asks every member to install, use, remove or list keys. [`Event::Keys`](crate::Event::Keys) reports the results.
@@ -61,12 +63,26 @@ impl Node {
         relay_factor: u8,
         out: &mut Outbox,
     ) -> Result<QueryId, KeysError> {
-        self.command(now, out, |node, _| node.serf.ask_keys(&mut node.core, operation, key, relay_factor))
+        let input = || Input::ChangeAllKeys { operation, key: key.into(), relay_factor };
+        self.command(now, out, input, |node, _| node.serf.ask_keys(&mut node.core, operation, key, relay_factor))
     }
 
     /// The default timeout of a query. Grows with the logarithm of the number of members (`DefaultQueryTimeout` in
     /// serf's query.go).
     pub fn default_query_timeout(&self) -> Duration {
         self.serf.query_timeout(&self.core)
+    }
+}
+
+fn recorded(question: &Question<'_>) -> Input {
+    let Question { name, payload, nodes, tags, acks, relay_factor, timeout } = question;
+    Input::Query {
+        name: name.as_ref().into(),
+        payload: payload.as_ref().into(),
+        nodes: nodes.iter().map(|node| node.as_ref().into()).collect(),
+        tags: tags.iter().map(|(tag, expr)| (tag.as_ref().into(), expr.as_ref().into())).collect(),
+        acks: *acks,
+        relay_factor: *relay_factor,
+        timeout: *timeout,
     }
 }

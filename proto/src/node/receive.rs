@@ -1,10 +1,13 @@
 //! Receive path: opens a datagram, splits it into frames, decodes each, and dispatches its message to a layer.
 
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::Node;
+use crate::complaints::PeerAt;
 use crate::core::Heard;
 use crate::envelope;
+use crate::input::Input;
 use crate::outbox::Outbox;
 use crate::stats::DropReason;
 use crate::time::Instant;
@@ -15,19 +18,61 @@ impl Node {
     /// Handles a datagram from `from`. Dropped input is counted in [`Stats::dropped`](crate::Stats::dropped).
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], out: &mut Outbox) {
         self.set_now(now);
-        let mut heard = Heard::new(from, datagram.len());
-        // Port checks send at most one byte; they are counted, but not logged.
-        let peer = heard.origin().peer().filter(|_| datagram.len() > PORT_CHECK_BYTES_MAX);
+        let queued = out.len();
+        // Before the envelope: decryption is the work that a stranger could cause.
+        let is_admitted = self.core.cfg.admits(from.ip());
+        let opened = if is_admitted { self.envelope.open(datagram, out.buffers()) } else { Err(DropReason::Network) };
+        if let Some(tapped) = &mut self.tapped {
+            let wire_bytes = u32::try_from(datagram.len()).unwrap_or(u32::MAX);
+            let looks_encrypted = is_admitted && self.envelope.may_be_encrypted(datagram);
+            let input = Input::Opened { from, wire_bytes, looks_encrypted, opened: opened.map(Vec::from) };
+            tapped.begin(self.core.now, queued, input);
+        }
+        let peer = self.receive(from, datagram.len(), opened);
+        // Before `settle`, which would report the drop reason instead of `Encrypted`.
+        if is_admitted && self.core.stats.dropped_lately != 0 {
+            let looks_encrypted = self.envelope.may_be_encrypted(datagram);
+            self.complain_of_datagram(peer, looks_encrypted);
+        }
+        self.settle(peer, out);
+        self.end_tap(out);
+    }
+
+    /// Handles a datagram of which only the opened content is known.
+    pub(crate) fn handle_opened(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        wire_bytes: usize,
+        looks_encrypted: bool,
+        opened: Result<&[u8], DropReason>,
+        out: &mut Outbox,
+    ) {
+        self.set_now(now);
+        self.begin_tap(out, || Input::Opened {
+            from,
+            wire_bytes: u32::try_from(wire_bytes).unwrap_or(u32::MAX),
+            looks_encrypted,
+            opened: opened.map(Vec::from),
+        });
+        let peer = self.receive(from, wire_bytes, opened);
+        self.complain_of_datagram(peer, looks_encrypted);
+        self.settle(peer, out);
+        self.end_tap(out);
+    }
+
+    /// Counts a datagram and handles its content. Returns the peer that complaints about it name.
+    fn receive(&mut self, from: SocketAddr, wire_bytes: usize, opened: Result<&[u8], DropReason>) -> Option<PeerAt> {
+        let mut heard = Heard::new(from, wire_bytes);
         let stats = &mut self.core.stats;
         stats.datagrams_in += 1;
-        stats.bytes_in += datagram.len() as u64;
-        match self.envelope.open(datagram, out.buffers()) {
+        stats.bytes_in += wire_bytes as u64;
+        match opened {
             Ok(message) => self.handle_message(&mut heard, message),
             Err(reason) => self.core.stats.drop(reason),
         }
-        // Before `settle`, which would report the drop reason instead of `Encrypted`.
-        self.complain_of_datagram(peer, datagram);
-        self.settle(peer, out);
+        // Port checks send at most one byte; they are counted, but not logged.
+        heard.origin().peer().filter(|_| wire_bytes > PORT_CHECK_BYTES_MAX)
     }
 
     /// Handles the plaintext of a datagram: one frame, or a compound of frames.

@@ -98,6 +98,7 @@ impl Node {
         // Count the frames now: `seal` consumes the packet.
         self.core.stats.count_out(packed.frames(out.buffers()));
         let caps = self.caps(peer);
+        self.digest_content(packed.frames(out.buffers()));
         let bytes = self.envelope.seal(packed, caps, out.buffers());
         self.core.stats.datagrams_out += 1;
         self.core.stats.bytes_out += bytes.len() as u64;

@@ -11,8 +11,11 @@ mod ghosts;
 mod identity;
 mod joins;
 mod names;
+mod networks;
+mod partitions;
 mod policies;
 mod queries;
+mod recording;
 mod records;
 mod strangers;
 mod streams;
@@ -786,7 +789,7 @@ fn changes_of_our_own_keys_are_inputs_like_all_others() {
     let mut cluster = pair(with_keys(&[1]), with_keys(&[1]));
     let mut change = |operation, byte: u8| {
         cluster.command(0, |node, now, out| {
-            node.apply(now, &crate::Input::ChangeKey { operation, key: vec![byte; 16] }, out);
+            node.apply(now, &Input::ChangeKey { operation, key: vec![byte; 16] }, out);
             node.keys().map(|key| key.as_bytes()[0]).collect::<Vec<_>>()
         })
     };

@@ -4,6 +4,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::{Node, NodeState};
+use crate::core::Sometimes;
+use crate::envelope::PacketBuffers;
 use crate::event::Member;
 use crate::limits::MEMBERS_BYTES_MAX;
 use crate::roster::Peer;
@@ -106,6 +108,19 @@ impl Node {
     /// [`STREAMS_UNFINISHED_BYTES_MAX`](crate::limits::STREAMS_UNFINISHED_BYTES_MAX).
     pub const fn streams_unfinished_bytes(&self) -> usize {
         self.streams.unfinished_bytes()
+    }
+
+    /// Opens a datagram of this node itself, with its label and its keys: for tools that compare what replayed nodes send with
+    /// what others received.
+    #[doc(hidden)]
+    pub fn open_own(&self, datagram: &[u8]) -> Option<Vec<u8>> {
+        self.envelope.open(datagram, &mut PacketBuffers::new()).ok().map(Vec::from)
+    }
+
+    /// Whether this node has met a rare situation. For test campaigns.
+    #[doc(hidden)]
+    pub const fn has_met(&self, situation: Sometimes) -> bool {
+        self.core.met.has(situation)
     }
 
     /// Counters since the node was created.

@@ -5,8 +5,9 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::net::SocketAddr;
 
+use serde::de::Error as _;
 use serde::ser::SerializeStruct as _;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 use super::RecordHashes;
@@ -105,6 +106,37 @@ impl Serialize for Peer {
         peer.serialize_field("tags", &crate::Tags::decode(self.meta()))?;
         peer.serialize_field("versions", &self.versions)?;
         peer.end()
+    }
+}
+
+/// A peer in a checkpoint: its native record.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredPeer(pub(crate) Arc<Peer>);
+
+impl Serialize for StoredPeer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0.record)
+    }
+}
+
+impl<'de> Deserialize<'de> for StoredPeer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let record = <&[u8]>::deserialize(deserializer)?;
+        let peer = native::decode_record(record).map_err(|_| D::Error::custom("not a record"))?;
+        Ok(Self(Arc::new(Peer::new(peer.name.into(), peer))))
+    }
+}
+
+/// For fields of this type in a part of a node that is saved.
+pub(crate) mod stored_peer {
+    use super::{Arc, Deserialize, Deserializer, Peer, Serialize, Serializer, StoredPeer};
+
+    pub(crate) fn serialize<S: Serializer>(peer: &Arc<Peer>, serializer: S) -> Result<S::Ok, S::Error> {
+        StoredPeer(Arc::clone(peer)).serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Peer>, D::Error> {
+        StoredPeer::deserialize(deserializer).map(|stored| stored.0)
     }
 }
 

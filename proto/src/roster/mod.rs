@@ -14,11 +14,12 @@ use core::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
 
 pub use self::directory::Directory;
 pub(crate) use self::hash::{RecordHashes, event_hash, mix, short};
-pub(crate) use self::identity::acts;
 pub use self::identity::{Identity, IdentityError, Peer, canonical};
+pub(crate) use self::identity::{StoredPeer, acts, stored_peer};
 use crate::fingerprint::Fingerprint;
 use crate::limits::{MEMBERS_BYTES_MAX, MEMBERS_MAX};
 use crate::types::Name;
@@ -26,7 +27,7 @@ use crate::wire::Announced;
 use crate::wire::swim::PeerRef;
 
 /// Index of a name within a node. Dense, since tables are indexed by it. Reused when no layer holds it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct MemberIdx(pub(crate) u32);
 
 impl MemberIdx {
@@ -68,8 +69,40 @@ pub(crate) struct Roster {
     /// Memory cost of the members outside the directory, in bytes; at most [`MEMBERS_BYTES_MAX`]. The directory belongs
     /// to the process and costs nothing.
     used: usize,
+    hash_key: u64,
     hash: FixedState,
     generation: u64,
+}
+
+/// A roster in a checkpoint. The table of names is built anew.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct RosterState {
+    slots: Vec<(Option<StoredPeer>, Option<Name>, u32, u8)>,
+    free: Vec<u32>,
+    used: usize,
+    hash_key: u64,
+    generation: u64,
+}
+
+impl RosterState {
+    /// The roster; `None` if a number in the state is none of a slot.
+    pub(crate) fn into_roster(self) -> Option<Roster> {
+        let mut roster = Roster::new(Directory::default(), self.hash_key);
+        let slots = self.slots.into_iter();
+        roster.own = slots
+            .map(|(peer, name, cost, holders)| Slot { peer: peer.map(|StoredPeer(peer)| peer), name, cost, holders })
+            .collect();
+        let len = roster.own.len();
+        if len > MEMBERS_MAX || self.free.iter().any(|idx| *idx as usize >= len) {
+            return None;
+        }
+        let Roster { own, by_name, hash: state, .. } = &mut roster;
+        let key = |i: u32| own[i as usize].name.as_deref().unwrap_or_default();
+        for idx in (0..u32::try_from(len).ok()?).filter(|idx| own[*idx as usize].name.is_some()) {
+            by_name.insert_unique(hash(state, key(idx).as_bytes()), idx, |&i| hash(state, key(i).as_bytes()));
+        }
+        Some(Roster { free: self.free, used: self.used, generation: self.generation, ..roster })
+    }
 }
 
 impl Roster {
@@ -82,9 +115,20 @@ impl Roster {
             by_name: HashTable::new(),
             free: Vec::new(),
             used: 0,
+            hash_key,
             hash: FixedState::with_seed(hash_key),
             generation: 0,
         }
+    }
+
+    /// The state for a checkpoint; `None` with a directory, which belongs to the process.
+    pub(crate) fn into_state(self) -> Option<RosterState> {
+        let Self { directory, own, free, used, hash_key, generation, .. } = self;
+        if !directory.is_empty() {
+            return None;
+        }
+        let slots = own.into_iter().map(|slot| (slot.peer.map(StoredPeer), slot.name, slot.cost, slot.holders));
+        Some(RosterState { slots: slots.collect(), free, used, hash_key, generation })
     }
 
     /// One more than the greatest index in use: the length of a dense table.
@@ -345,7 +389,7 @@ impl Roster {
     /// Feeds the names and records that differ from the directory's. Leaves out the hash table and its key, which decide
     /// nothing that can be observed.
     pub(crate) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
-        let Self { directory, changed, own, by_name: _, free, used: _, hash: _, generation: _ } = self;
+        let Self { directory, changed, own, by_name: _, free, used: _, hash: _, hash_key: _, generation: _ } = self;
         to.put((directory.len(), own.len(), free));
         for (at, peer) in changed.iter().enumerate() {
             if let Some(peer) = peer {

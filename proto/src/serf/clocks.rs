@@ -1,5 +1,7 @@
 //! The three Lamport clocks of a node.
 
+use serde::{Deserialize, Serialize};
+
 use super::lamport::LamportClock;
 use crate::core::Core;
 use crate::fingerprint::Fingerprint;
@@ -8,7 +10,7 @@ use crate::types::{JoinId, Snapshot};
 use crate::wire::serf;
 
 /// One clock for join and leave intents, one for user events, one for queries.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct LamportClocks {
     pub(super) member: LamportClock,
     pub(super) event: LamportClock,

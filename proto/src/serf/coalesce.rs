@@ -27,6 +27,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
 use crate::event::{Event, Member, MemberEvent, MemberEventKind, Members, UserEvent};
 use crate::limits::{COALESCED_BYTES_MAX, ITEM_BYTES};
 use crate::roster::Peer;
@@ -34,7 +37,7 @@ use crate::time::Instant;
 use crate::types::Name;
 
 /// When held events are passed on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Window {
     period: Duration,
     quiescent_period: Duration,
@@ -63,22 +66,24 @@ impl Window {
 }
 
 /// Coalesces member events.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct MemberCoalescer {
     window: Window,
     held: BTreeMap<Name, HeldMember>,
     /// The last report to the application, per member. Entries of reaped members are removed.
+    #[serde(with = "stored_reports")]
     reported: BTreeMap<Name, (MemberEventKind, Arc<Peer>)>,
 }
 
 /// The events of one member in this window.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct HeldMember {
     order: usize,
     /// The last event that was not an update.
     kind: Option<MemberEventKind>,
     /// Whether an update followed that event.
     is_updated: bool,
+    #[serde(with = "stored_member")]
     member: Member,
 }
 
@@ -180,7 +185,7 @@ const fn rank(kind: MemberEventKind) -> u8 {
 }
 
 /// Coalesces user events.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct UserCoalescer {
     window: Window,
     /// By name: the events with the highest Lamport time, each with its order of arrival.
@@ -191,6 +196,11 @@ pub(super) struct UserCoalescer {
 }
 
 impl UserCoalescer {
+    /// The payloads of the held events.
+    pub(super) fn payloads_mut(&mut self) -> impl Iterator<Item = &mut Bytes> {
+        self.held.values_mut().flatten().map(|(_, event)| &mut event.payload)
+    }
+
     pub(super) fn new(period: Duration, quiescent_period: Duration) -> Option<Self> {
         let window = Window::new(period, quiescent_period)?;
         Some(Self { window, held: BTreeMap::new(), count: 0, bytes: 0 })
@@ -240,3 +250,43 @@ impl UserCoalescer {
 /// The number of events after which a window closes at once, so that a flood of names cannot fill the memory. Ours:
 /// serf has no limit.
 const HELD_MAX: usize = 4096;
+
+/// A member in a checkpoint.
+mod stored_member {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{Arc, Member};
+    use crate::event::Status;
+    use crate::roster::StoredPeer;
+
+    pub(super) fn serialize<S: Serializer>(member: &Member, serializer: S) -> Result<S::Ok, S::Error> {
+        (StoredPeer(Arc::clone(&member.peer)), member.status, member.status_ltime).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Member, D::Error> {
+        let (StoredPeer(peer), status, status_ltime) = <(StoredPeer, Status, u64)>::deserialize(deserializer)?;
+        Ok(Member { peer, status, status_ltime })
+    }
+}
+
+/// The reports in a checkpoint.
+mod stored_reports {
+    use alloc::vec::Vec;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{Arc, BTreeMap, MemberEventKind, Name, Peer};
+    use crate::roster::StoredPeer;
+
+    type Reports = BTreeMap<Name, (MemberEventKind, Arc<Peer>)>;
+
+    pub(super) fn serialize<S: Serializer>(reports: &Reports, serializer: S) -> Result<S::Ok, S::Error> {
+        let stored = reports.values().map(|(kind, peer)| (*kind, StoredPeer(Arc::clone(peer))));
+        stored.collect::<Vec<_>>().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Reports, D::Error> {
+        let stored = Vec::<(MemberEventKind, StoredPeer)>::deserialize(deserializer)?;
+        Ok(stored.into_iter().map(|(kind, StoredPeer(peer))| (peer.shared_name(), (kind, peer))).collect())
+    }
+}

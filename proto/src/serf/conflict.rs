@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Serf;
 use super::message::{decode, encode};
 use super::query::{QueryPurpose, Question};
@@ -17,7 +19,7 @@ use crate::time::Instant;
 use crate::wire::serf::{List, MemberRecord, Message};
 
 /// State of a conflict over our name.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Conflict {
     /// Whether a vote is running. At most one runs, however often the name is claimed.
     voting: bool,
@@ -50,7 +52,7 @@ impl Conflict {
 }
 
 /// A running vote: a query for the holder of our name.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Vote {
     us: SocketAddr,
     /// The eligible voters, sorted by index, without duplicates.

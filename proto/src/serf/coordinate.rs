@@ -7,18 +7,37 @@
 
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// A node's network coordinate. All parts are in seconds, except for the error, which is dimensionless.
 ///
 /// Valid by construction: finite, and within bounds that no honest node exceeds. HashiCorp's nodes accept any finite
 /// numbers from a peer, so that one peer with a coordinate of 1e308 resets all others again and again.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub struct Coordinate {
     pub(super) vec: [f64; Self::DIMENSIONS],
     pub(super) error: f64,
     pub(super) adjustment: f64,
     pub(super) height: f64,
+}
+
+/// The parts of a coordinate.
+#[derive(Deserialize)]
+struct Unchecked {
+    vec: [f64; Coordinate::DIMENSIONS],
+    error: f64,
+    adjustment: f64,
+    height: f64,
+}
+
+impl TryFrom<Unchecked> for Coordinate {
+    type Error = CoordinateError;
+
+    fn try_from(Unchecked { vec, error, adjustment, height }: Unchecked) -> Result<Self, CoordinateError> {
+        Self::new(&vec, error, adjustment, height)
+    }
 }
 
 impl Coordinate {

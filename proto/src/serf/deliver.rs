@@ -2,6 +2,9 @@
 
 use alloc::boxed::Box;
 
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
 use super::Serf;
 use super::coalesce::{MemberCoalescer, UserCoalescer};
 use super::lamport::LamportClock;
@@ -14,7 +17,7 @@ use crate::timer::SerfTimer;
 use crate::types::{Record, Snapshot};
 
 /// The stages between the layer and the application; each is optional.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Delivery {
     recorder: Option<Recorder>,
     users: Option<UserCoalescer>,
@@ -31,6 +34,11 @@ pub(crate) enum Delivered {
 }
 
 impl Delivery {
+    /// The payloads of the user events that are held back.
+    pub(super) fn payloads_mut(&mut self) -> impl Iterator<Item = &mut Bytes> {
+        self.users.iter_mut().flat_map(UserCoalescer::payloads_mut)
+    }
+
     /// `None` if no stage is configured.
     pub(super) fn new(cfg: &Config) -> Option<Box<Self>> {
         let recorder = cfg.serf().snapshot.then(Recorder::default);

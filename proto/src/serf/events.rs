@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::lamport::{Exhausted, LamportClock};
 use super::message::{MessageQueue, encode};
@@ -29,13 +30,14 @@ pub(crate) enum SendError {
 }
 
 /// User events: the recent ones, and those to gossip.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Events {
     recent: Recent<Seen>,
     pub(super) queue: MessageQueue,
     /// Events before this Lamport time are ignored: they precede our start or join.
     time_min: u64,
-    /// The newest Lamport time of the events that arrived [`EVENT_SETTLE_TIME`] ago or earlier.
+    /// The newest Lamport time of the events that arrived [`EVENT_SETTLE_TIME`] ago or earlier, here or at a member whose digest
+    /// was compared.
     settled: u64,
     /// When the last event to settle arrived.
     settled_at: Option<Instant>,
@@ -44,7 +46,7 @@ pub(super) struct Events {
 }
 
 /// A delivered event, kept to detect duplicates and to send in push/pulls.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Seen {
     /// Hash of the event, so that few events of one time are compared in full, and for the digest of recent events.
     digest: u64,
@@ -77,6 +79,11 @@ impl Remembered for Seen {
 }
 
 impl Events {
+    /// The payloads of the buffered events.
+    pub(super) fn payloads_mut(&mut self) -> impl Iterator<Item = &mut Bytes> {
+        self.recent.items_mut().map(|seen| &mut seen.payload)
+    }
+
     /// Sends a user event: delivers it locally at once, and to the others by gossip.
     pub(super) fn send(
         &mut self,
@@ -210,8 +217,15 @@ impl Events {
         }
     }
 
+    /// Counts the events until this time as settled, because they are at a member whose digest we compare. Our window then ends
+    /// where its window does. Otherwise a node that joined after all earlier events and missed the later ones would have
+    /// no window, and it could compare none that begins before its join: the event would be missing for good.
+    pub(super) fn settle_until(&mut self, ltime: u64) {
+        self.settled = self.settled.max(ltime);
+    }
+
     /// The digest of the recent events that have had time to reach every member; `None` if there are none, or none of
-    /// them concerns us.
+    /// their times concerns us.
     pub(super) fn window(&mut self, core: &Core, clock: LamportClock, salt: u64) -> Option<EventWindow> {
         while self.arrivals.front().is_some_and(|&(at, _)| core.now - at >= EVENT_SETTLE_TIME) {
             self.settle_first();

@@ -7,6 +7,8 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use super::pattern::Pattern;
 use super::pattern_error::PatternError;
 use crate::limits::{
@@ -61,9 +63,10 @@ impl Filter {
 }
 
 /// The cache of compiled expressions, including those that failed to compile.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Patterns {
     /// Least recently used first.
+    #[serde(with = "stored_expressions")]
     recent: VecDeque<(Box<str>, Result<Pattern, PatternError>)>,
     /// Rate limit for compiling expressions of other members.
     budget: TokenBucket<{ PATTERN_UNITS_BURST as u64 }, { PATTERN_UNITS_PER_SEC as u64 }>,
@@ -145,6 +148,26 @@ const PATTERNS_KEPT_MAX: usize = 16;
 
 /// The cost of a large expression, in tokens.
 const UNITS_LARGE: u64 = 8;
+
+/// The cached expressions in a checkpoint. They are compiled anew.
+mod stored_expressions {
+    use alloc::vec::Vec;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{Box, Pattern, PatternError, VecDeque};
+
+    type Recent = VecDeque<(Box<str>, Result<Pattern, PatternError>)>;
+
+    pub(super) fn serialize<S: Serializer>(recent: &Recent, serializer: S) -> Result<S::Ok, S::Error> {
+        recent.iter().map(|(expression, _)| &**expression).collect::<Vec<_>>().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Recent, D::Error> {
+        let expressions = Vec::<Box<str>>::deserialize(deserializer)?;
+        Ok(expressions.into_iter().map(|text| (text.clone(), Pattern::new(&text))).collect())
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,8 @@
 
 use alloc::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::members::Members;
 use super::reap::arm_reaper;
 use super::row::Intent;
@@ -18,7 +20,7 @@ use crate::wire::{Codec, native};
 
 /// The intent queues. The content and the transmit count of an intent are in the member's row and read when it is
 /// packed: a newer intent replaces the queued one in place.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Intents {
     /// Members whose intent is queued.
     queue: RowQueue<MemberIdx>,

@@ -4,11 +4,13 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::Serf;
 use super::message::{decode, encode};
 use super::query::{QueryError, QueryPurpose, Question, response_limit};
+use crate::conceal::Concealer;
 use crate::core::{Core, KeyOutcome, KeyRequest, Requester};
 use crate::event::{KeyAnswer, KeyOperation, KeyReport};
 use crate::limits::KEYS_LISTED_MAX;
@@ -37,7 +39,7 @@ pub enum KeysError {
 }
 
 /// The responses to an operation so far.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct KeyTally {
     operation: KeyOperation,
     answers: Vec<KeyAnswer>,
@@ -70,6 +72,17 @@ impl KeyTally {
                 cut_from: None,
             },
         });
+    }
+
+    /// Replaces the listed keys.
+    pub(super) fn conceal(&mut self, concealer: &mut Concealer<'_>) {
+        for answer in &mut self.answers {
+            for key in answer.keys.iter_mut().chain(&mut answer.primary) {
+                let mut text = Vec::from(key.as_bytes());
+                concealer.key_text(&mut text);
+                *key = alloc::string::String::from_utf8_lossy(&text).into();
+            }
+        }
     }
 
     pub(super) fn report(self, id: QueryId, silent: Vec<Name>) -> KeyReport {

@@ -6,13 +6,15 @@
 //! and real time refills. All nodes have the same budget, so that a time that one node accepted is accepted by the
 //! others.
 
+use serde::{Deserialize, Serialize};
+
 use crate::fingerprint::Fingerprint;
 use crate::limits::{LAMPORT_BURST_MAX, LAMPORT_JOIN_MAX, LAMPORT_RATE_PER_SEC, LAMPORT_TIME_MAX};
 use crate::time::Instant;
 use crate::token_bucket::TokenBucket;
 
 /// A Lamport clock. Starts at 1; time 0 means that no time was seen.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct LamportClock {
     time: u64,
     /// How far ahead of this clock an accepted time may be.

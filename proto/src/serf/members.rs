@@ -4,6 +4,8 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::reap::arm_reaper;
 use super::reconnect::arm_reconnect;
 use super::row::{Intent, Row};
@@ -16,7 +18,7 @@ use crate::stats::MemberCounts;
 use crate::time::Instant;
 
 /// The member table. Only this file writes rows, and every member event is emitted here.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Members {
     /// This node.
     me: MemberIdx,
@@ -35,7 +37,7 @@ pub(super) struct Members {
 }
 
 /// A failed or left member, and since when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Gone {
     idx: MemberIdx,
     since: Instant,

@@ -3,6 +3,7 @@
 use alloc::vec;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::broadcast::{Offer, TieOrder, TransmitQueue};
 use crate::config::Config;
@@ -44,7 +45,7 @@ pub(super) fn encode(codec: Codec, message: &Message<'_>) -> Bytes {
 const ENCODED_BYTES_SMALL: usize = 1536;
 
 /// A gossip queue of encoded messages, oldest first.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct MessageQueue(TransmitQueue<Bytes>);
 
 impl Default for MessageQueue {
@@ -88,6 +89,11 @@ impl MessageQueue {
     /// Ends a round.
     pub(super) fn end_round(&mut self) {
         self.0.end_round();
+    }
+
+    /// The queued messages.
+    pub(super) fn messages_mut(&mut self) -> impl Iterator<Item = &mut Bytes> {
+        self.0.items_mut()
     }
 
     pub(super) const fn len(&self) -> usize {

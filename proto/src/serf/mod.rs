@@ -15,6 +15,7 @@
 
 mod clocks;
 mod coalesce;
+mod conceal;
 mod conflict;
 mod coordinate;
 mod deliver;
@@ -49,6 +50,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use self::clocks::LamportClocks;
 use self::conflict::Conflict;
@@ -92,7 +94,7 @@ use crate::wire::serf::Message;
 
 /// The Serf layer of one node: sub-states that each own their rules. Rules that span several of them are here and in
 /// the files that implement `Serf`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Serf {
     clocks: LamportClocks,
     members: Members,
@@ -207,7 +209,8 @@ impl Serf {
     /// Compares a remote digest of recent user events. Returns the hashes of ours in its range if they differ. Our clock
     /// follows: a member that missed an event is behind.
     pub(crate) fn compare_events(&mut self, core: &Core, remote: EventWindow, salt: u64) -> Option<Vec<u32>> {
-        _ = self.clocks.event.follow(core.now, remote.last);
+        let (Ok(reached) | Err(reached)) = self.clocks.event.follow(core.now, remote.last);
+        self.events.settle_until(reached.min(remote.last));
         let differs = self.events.differs(core, self.clocks.event, remote, salt)?;
         differs.then(|| self.events.hashes(remote.last, remote.times))
     }

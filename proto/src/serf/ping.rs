@@ -6,6 +6,8 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Serf;
 use super::coordinate::{Coordinate, CoordinateError};
 use super::vivaldi::{LatencyFilter, Vivaldi};
@@ -16,14 +18,14 @@ use crate::wire::serf::{self as wire, List};
 use crate::wire::{Codec, DecodeError, Writer};
 
 /// Our own coordinate, and those of members that acked our probes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Coordinates {
     vivaldi: Vivaldi,
     others: BTreeMap<MemberIdx, Measured>,
 }
 
 /// The measurements of one member.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Measured {
     filter: LatencyFilter,
     coordinate: Coordinate,

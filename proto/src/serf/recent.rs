@@ -7,6 +7,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::fingerprint::Fingerprint;
+use serde::{Deserialize, Serialize};
 
 /// An item that can be remembered.
 pub(super) trait Remembered {
@@ -18,7 +19,7 @@ pub(super) trait Remembered {
 }
 
 /// Recent items, by Lamport time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Recent<T> {
     times: BTreeMap<u64, Vec<T>>,
     bytes: usize,
@@ -75,6 +76,11 @@ impl<T: Remembered> Recent<T> {
         self.bytes += item.bytes();
         self.times.entry(ltime).or_default().push(item);
         Novelty::New
+    }
+
+    /// All items. A change must not change their size.
+    pub(super) fn items_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.times.values_mut().flatten()
     }
 
     /// Whether `is` matches a remembered item of time `ltime`.

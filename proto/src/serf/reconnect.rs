@@ -3,6 +3,8 @@
 
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Serf;
 use crate::core::{Core, ExchangePurpose, Notification};
 use crate::event::Status;
@@ -12,7 +14,7 @@ use crate::time::Instant;
 use crate::timer::SerfTimer;
 
 /// State of the reconnect attempts.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Reconnects {
     /// Rate limit: until then, a ping from a member that left triggers no reconnect.
     left_quiet_until: Instant,

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::lamport::LamportClock;
 use crate::event::{Event, MemberEvent, MemberEventKind};
 use crate::time::Instant;
@@ -9,7 +11,7 @@ use crate::types::{Record, Snapshot};
 
 /// Translates events and clock changes into snapshot records (`processMemberEvent`, `processUserEvent` and
 /// `processQuery` in serf's snapshot.go).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Recorder {
     /// The last times written.
     clock: u64,

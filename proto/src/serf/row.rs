@@ -1,5 +1,7 @@
 //! One row of the member table, and the content of an intent.
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::Status;
 use crate::limits::LAMPORT_TIME_MAX;
 
@@ -7,7 +9,7 @@ use crate::limits::LAMPORT_TIME_MAX;
 ///
 /// From the lowest bit: Lamport time of the newest intent (52 bits), status (3), the intent that is gossiped or,
 /// without a status, the early intent (2), transmit count plus one (6).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub(super) struct Row(u64);
 
 /// The content of an intent.

@@ -12,11 +12,13 @@
 
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::coordinate::{Coordinate, CoordinateError, ERROR_MAX, HEIGHT_MIN, magnitude};
 use crate::rng::Rng;
 
 /// Computes a node's coordinate from round-trip times.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Vivaldi {
     own: Coordinate,
     /// Recent model errors, in seconds; a ring buffer.
@@ -26,7 +28,7 @@ pub struct Vivaldi {
 }
 
 /// Median filter: the last round-trip times of one node.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LatencyFilter {
     rtts: [f64; LATENCY_FILTER],
     len: usize,

@@ -13,6 +13,8 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub use self::inquiry::{Inquiry, Reply};
 use self::reader::Reader;
 pub(crate) use self::reader::{Unit, frame};
@@ -39,7 +41,7 @@ pub enum StreamInput<'a> {
 }
 
 /// The open streams of a node.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Streams {
     last: u64,
     /// Number of inbound streams.
@@ -49,7 +51,7 @@ pub(crate) struct Streams {
     live: BTreeMap<StreamId, Exchange>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Exchange {
     /// The remote address.
     peer: SocketAddr,
@@ -60,7 +62,7 @@ struct Exchange {
     reader: Reader,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Role {
     /// Outbound, connecting; the request is not written yet.
     Dialing(ExchangePurpose),
@@ -109,27 +111,69 @@ impl Streams {
         self.insert(now, from, Role::Serving)
     }
 
+    /// The id of a stream that is closed at once, and is never open.
+    pub(crate) const fn refuse(&mut self) -> StreamId {
+        self.last += 1;
+        StreamId(self.last)
+    }
+
+    /// Reads a chunk of a stream; `envelope` opens it. `Ok(None)`: more bytes are needed, or the stream is closed.
+    pub(crate) fn read<'a>(
+        &mut self,
+        id: StreamId,
+        data: &'a [u8],
+        envelope: &Envelope,
+    ) -> Result<Option<Unit<'a>>, DropReason> {
+        self.receive(id, data.len(), |reader, direction| reader.push(data, direction, envelope))
+    }
+
+    /// Reads a chunk of which only the result of [`read`](Self::read) is known.
+    pub(crate) fn read_opened<'a>(
+        &mut self,
+        id: StreamId,
+        bytes: usize,
+        opened: Result<Option<&'a [u8]>, DropReason>,
+    ) -> Result<Option<Unit<'a>>, DropReason> {
+        self.receive(id, bytes, |reader, _| reader.push_opened(bytes, opened))
+    }
+
+    fn receive<'a>(
+        &mut self,
+        id: StreamId,
+        bytes: usize,
+        push: impl FnOnce(&mut Reader, Direction) -> Result<Option<Unit<'a>>, DropReason>,
+    ) -> Result<Option<Unit<'a>>, DropReason> {
+        let Some(exchange) = self.live.get_mut(&id) else { return Ok(None) };
+        exchange.received_bytes += bytes as u64;
+        let held = exchange.reader.held_bytes();
+        let pushed = push(&mut exchange.reader, exchange.role.incoming());
+        // Updated before `complete` and `end`, which subtract what the reader holds.
+        self.unfinished_bytes = self.unfinished_bytes - held + exchange.reader.held_bytes();
+        pushed
+    }
+
+    /// Handles what was [read](Self::read) from a stream.
+    pub(crate) fn handle_read<'a>(&mut self, id: StreamId, read: Result<Option<Unit<'a>>, DropReason>) -> Step<'a> {
+        match read {
+            Ok(None) => Step::Wait,
+            Ok(Some(unit)) => self.complete(id, unit),
+            Err(fault) => self.end(id, cause_of(fault), Some(fault)),
+        }
+    }
+
     /// Handles an event on a stream; `envelope` opens the data. Events of closed streams are ignored.
     pub(crate) fn handle<'a>(&mut self, id: StreamId, input: StreamInput<'a>, envelope: &Envelope) -> Step<'a> {
+        if let StreamInput::Data(data) = input {
+            let read = self.read(id, data, envelope);
+            return self.handle_read(id, read);
+        }
         let Some(exchange) = self.live.get_mut(&id) else { return Step::Wait };
         match (input, exchange.role) {
             (StreamInput::Opened, Role::Dialing(purpose)) => {
                 exchange.role = Role::Awaiting(purpose);
                 Step::Request(purpose)
             }
-            (StreamInput::Opened, _) => Step::Wait,
-            (StreamInput::Data(data), role) => {
-                exchange.received_bytes += data.len() as u64;
-                let held = exchange.reader.held_bytes();
-                let pushed = exchange.reader.push(data, role.incoming(), envelope);
-                // Updated before `complete` and `end`, which subtract what the reader holds.
-                self.unfinished_bytes = self.unfinished_bytes - held + exchange.reader.held_bytes();
-                match pushed {
-                    Ok(None) => Step::Wait,
-                    Ok(Some(unit)) => self.complete(id, unit),
-                    Err(fault) => self.end(id, cause_of(fault), Some(fault)),
-                }
-            }
+            (StreamInput::Opened | StreamInput::Data(_), _) => Step::Wait,
             (StreamInput::Closed, _) => self.end(id, SeedFailureCause::Closed, None),
             // After the request was written the peer was reachable: it closed the stream without a reply.
             (StreamInput::Failed, Role::Awaiting(_)) => self.end(id, SeedFailureCause::Closed, None),

@@ -4,12 +4,15 @@
 //! examined once. The buffer is limited, and a record with layers is not parsed before it is complete.
 
 use alloc::borrow::Cow;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::mem;
 
+use serde::{Deserialize, Serialize};
+
 use super::framing::{Framing, HEADER_BYTES};
 use crate::envelope::{Direction, Envelope, Progress, Record};
-use crate::limits::STREAM_MESSAGE_BYTES_MAX;
+use crate::limits::{STREAM_MESSAGE_BYTES_MAX, STREAMS_UNFINISHED_BYTES_MAX};
 use crate::stats::DropReason;
 use crate::wire::Codec;
 use crate::wire::native::NATIVE;
@@ -20,6 +23,7 @@ pub(crate) struct Unit<'a> {
     pub(crate) kind: u8,
     /// Borrowed if the message arrived in one chunk without layers.
     message: Cow<'a, [u8]>,
+    start: usize,
     /// Range of the body within `message`.
     body: (usize, usize),
 }
@@ -36,20 +40,42 @@ impl<'a> Unit<'a> {
 
     /// The message in `bytes[start..end]`, whose header has `header` bytes.
     pub(super) fn new(bytes: Cow<'a, [u8]>, start: usize, header: usize, end: usize) -> Self {
-        Self { kind: bytes[start], message: bytes, body: (start + header, end) }
+        Self { kind: bytes[start], message: bytes, start, body: (start + header, end) }
     }
 
     pub(crate) fn body(&self) -> &[u8] {
         &self.message[self.body.0..self.body.1]
     }
+
+    /// The whole message, with its header.
+    pub(crate) fn message(&self) -> &[u8] {
+        &self.message[self.start..self.body.1]
+    }
 }
 
 /// The reader's buffer and parse state.
-#[derive(Clone, Debug, Default)]
+///
+/// A checkpoint has only the number of buffered bytes: replayed input is [opened](Reader::push_opened).
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(into = "usize", from = "usize")]
 pub(crate) struct Reader {
     buf: Vec<u8>,
     progress: Progress,
     framing: Framing,
+}
+
+impl From<Reader> for usize {
+    fn from(reader: Reader) -> Self {
+        reader.held_bytes()
+    }
+}
+
+impl From<usize> for Reader {
+    fn from(held_bytes: usize) -> Self {
+        // A damaged number must not cost more memory than a peer can.
+        let held_bytes = held_bytes.min(STREAMS_UNFINISHED_BYTES_MAX);
+        Self { buf: vec![0; held_bytes], ..Self::default() }
+    }
 }
 
 /// A complete message or record in the received bytes.
@@ -93,12 +119,36 @@ impl Reader {
                 let message = envelope.open_record(&bytes[start..end])?;
                 // Free the record's buffer now; the message may be much larger.
                 self.buf = Vec::new();
-                let mut framing = Framing::default();
-                let end = framing.end(&message)?.filter(|end| *end <= message.len()).ok_or(DropReason::Malformed)?;
-                Ok(Some(framing.unit(Cow::Owned(message), 0, end)))
+                whole(Cow::Owned(message)).map(Some)
             }
         }
     }
+
+    /// Consumes a chunk of `bytes` bytes of which only the result of [`push`](Self::push) is known.
+    pub(crate) fn push_opened<'a>(
+        &mut self,
+        bytes: usize,
+        opened: Result<Option<&'a [u8]>, DropReason>,
+    ) -> Result<Option<Unit<'a>>, DropReason> {
+        match opened {
+            Ok(Some(message)) => {
+                self.buf = Vec::new();
+                whole(Cow::Borrowed(message)).map(Some)
+            }
+            Ok(None) => {
+                self.buf.resize(self.buf.len() + bytes, 0);
+                Ok(None)
+            }
+            Err(reason) => Err(reason),
+        }
+    }
+}
+
+/// The message that fills `message`.
+fn whole(message: Cow<'_, [u8]>) -> Result<Unit<'_>, DropReason> {
+    let mut framing = Framing::default();
+    let end = framing.end(&message)?.filter(|end| *end <= message.len()).ok_or(DropReason::Malformed)?;
+    Ok(framing.unit(message, 0, end))
 }
 
 /// Finds a complete message in `bytes`; `Ok(None)` if more bytes are needed.

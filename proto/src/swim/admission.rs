@@ -9,17 +9,19 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Swim, admits, is_gone};
 use crate::core::{Body, Core, Notification, Origin, Unicast};
 use crate::fingerprint::Fingerprint;
-use crate::roster::{Holder, MemberIdx, Peer, canonical};
+use crate::roster::{Holder, MemberIdx, Peer, canonical, stored_peer};
 use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::timer::SwimTimer;
 use crate::wire::swim::PeerRef;
 
 /// Admission state: pinged newcomers, and which members have answered us.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Admission {
     newcomers: Vec<Newcomer>,
     /// Bit set, by member index: the member has answered a probe.
@@ -31,9 +33,10 @@ pub(super) struct Admission {
 }
 
 /// A newcomer that was pinged and has not answered yet.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Newcomer {
     incarnation: u32,
+    #[serde(with = "stored_peer")]
     peer: Arc<Peer>,
     seq: u32,
     until: Instant,

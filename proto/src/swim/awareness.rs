@@ -2,11 +2,13 @@
 
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Health score of this node: from 0 (healthy) to the maximum multiplier minus one.
 ///
 /// A node that misses acks may itself be slow or cut off. It then waits longer before it declares a probe failed. Only
 /// the probe interval is scaled (`awareness.go` in memberlist).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Awareness {
     score: u32,
     max: u32,

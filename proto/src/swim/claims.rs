@@ -6,7 +6,7 @@ use super::Swim;
 use super::members::Row;
 use super::own::is_direct;
 use super::verdict::{About, Claim, Verdict, judge};
-use crate::core::{Core, Notification, Origin};
+use crate::core::{Core, Notification, Origin, Sometimes};
 use crate::event::{Event, Evidence, Source};
 use crate::roster::{MemberIdx, canonical};
 use crate::stats::DropReason;
@@ -22,6 +22,11 @@ impl Swim {
                 peer.name, peer.addr
             );
             return core.drop_of(DropReason::Versions, peer.addr, text);
+        }
+        if !core.cfg.admits(peer.addr.ip()) {
+            let ip = peer.addr.ip().to_canonical();
+            let text = format_args!("Rejected node {} ({ip}): {ip} is not allowed", peer.name);
+            return core.drop_of(DropReason::Network, peer.addr, text);
         }
         // Size first, before `intern`: at the limit a forged name must not take memory.
         let found = core.roster.find(peer.name);
@@ -157,7 +162,10 @@ impl Swim {
     /// Marks a member alive with the record in the roster.
     fn revive(&mut self, core: &mut Core, idx: MemberIdx, incarnation: u32) {
         debug_assert!(idx != self.me(), "only we raise our incarnation");
-        let before = self.members.row(idx).state;
+        let Row { state: before, incarnation: known, .. } = self.members.row(idx);
+        if known == u32::MAX && matches!(before, Some(State::Dead | State::Left)) {
+            core.met.note(Sometimes::ReturnedAtTheEnd);
+        }
         if before.is_none() {
             // The index may have belonged to another node under this name.
             self.admission.forget_ack(idx);
@@ -207,7 +215,9 @@ impl Swim {
             // Ours: an accusation at `u32::MAX` is not accepted by our nodes, and HashiCorp's nodes could not accept a
             // refutation.
             let in_vain = accusation.incarnation == u32::MAX && self.incarnation() < u32::MAX;
-            if !in_vain {
+            if in_vain {
+                core.met.note(Sometimes::AccusedInVain);
+            } else {
                 return (!self.reject_out_of_range(core, origin, accusation.incarnation)).then_some((idx, row));
             }
         } else if self.is_refutable(core, origin, idx, row, accusation) {

@@ -12,7 +12,7 @@
 use core::net::SocketAddr;
 
 use super::Swim;
-use crate::core::{Body, Core, Notification, Unicast};
+use crate::core::{Body, Core, Notification, Sometimes, Unicast};
 use crate::roster::{MemberIdx, canonical};
 use crate::wire::swim::{Source, State};
 
@@ -30,6 +30,7 @@ impl Swim {
         }
         // A node that took the address over must not be accused under the old name.
         if core.roster.peer(idx).is_some_and(|peer| self.live_at(core, peer.addr()).is_none()) {
+            core.met.note(Sometimes::LeaveVerified);
             self.ping_accusing(core, idx);
         }
     }
@@ -53,6 +54,7 @@ impl Swim {
         match self.members.row(idx).state {
             None => core.notify(Notification::Forgotten(idx)),
             Some(State::Left) if self.members.challenge(core, idx) => {
+                core.met.note(Sometimes::LeaveVerified);
                 // The member may consider us gone. `Challenge` packets carry our own state only while it is queued.
                 self.queue_broadcast(self.me());
                 let body = Body::Challenge { seq: self.probing.next_seq(), target: idx };

@@ -14,11 +14,35 @@ impl Swim {
     pub(crate) fn gossip_targets(&self, core: &mut Core) -> Vec<MemberIdx> {
         let (now, dead_age_max) = (core.now, core.cfg.swim().gossip_to_the_dead_time);
         let count = core.cfg.swim().gossip_nodes as usize;
-        self.choose_reliable(&mut core.rng.gossip, count, |swim, idx| match swim.members.row(idx).state {
+        self.choose_by_zone(&mut core.rng.gossip, count, |swim, idx| match swim.members.row(idx).state {
             Some(State::Alive | State::Suspect) => true,
             Some(State::Dead) => now - swim.members.since(idx) <= dead_age_max,
             Some(State::Left) | None => false,
         })
+    }
+
+    /// As [`choose_reliable`](Self::choose_reliable). With zones, most are near; of the far, as many as the role of this
+    /// node allows. Where there are too few of either, the others take their places.
+    pub(super) fn choose_by_zone(
+        &self,
+        rng: &mut Rng,
+        count: usize,
+        eligible: impl Fn(&Self, MemberIdx) -> bool,
+    ) -> Vec<MemberIdx> {
+        let Some(far) = self.members.zones().far_targets(rng, count) else {
+            return self.choose_reliable(rng, count, eligible);
+        };
+        let is_near = |swim: &Self, idx| swim.members.zones().is_near(idx);
+        let mut chosen = self.choose_reliable(rng, count - far, |swim, idx| is_near(swim, idx) && eligible(swim, idx));
+        let rest =
+            self.choose_reliable(rng, count - chosen.len(), |swim, idx| !is_near(swim, idx) && eligible(swim, idx));
+        chosen.extend(rest);
+        if chosen.len() < count {
+            let others = |swim: &Self, idx| !chosen.contains(&idx) && eligible(swim, idx);
+            let rest = self.choose_reliable(rng, count - chosen.len(), others);
+            chosen.extend(rest);
+        }
+        chosen
     }
 
     /// As [`choose`](Self::choose). During a flood, two thirds are members that have answered us.

@@ -32,11 +32,13 @@ mod verdict;
 
 use core::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use self::admission::Admission;
 use self::awareness::Awareness;
 use self::claims::{admits, evidence, is_gone};
 pub(crate) use self::members::Accused;
-use self::members::{Members, live_hash};
+use self::members::{Members, Zones, live_hash};
 use self::own::Own;
 use self::probing::Probing;
 pub(crate) use self::sync::MERGE_FAILED;
@@ -53,7 +55,7 @@ use crate::wire::swim::{FIRST_INCARNATION, Message, PeerRef, State};
 use crate::fingerprint::Fingerprint;
 
 /// The membership layer of one node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Swim {
     members: Members,
     own: Own,
@@ -71,8 +73,9 @@ impl Swim {
         let peer = identity.peer();
         let me = core.roster.intern(peer.name()).expect("an empty roster has room for ourselves");
         core.roster.set_peer(me, peer.announced());
+        let zones = Zones::new(&core.cfg.swim().zone_tag, core.cfg.swim().zone_bridges);
         let mut swim = Self {
-            members: Members::new(me),
+            members: Members::new(me, zones),
             own: Own::new(FIRST_INCARNATION),
             broadcasts: RowQueue::new(),
             probing: Probing::new(&mut core.rng.probe),

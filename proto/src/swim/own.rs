@@ -13,6 +13,8 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::members::Row;
 use super::suspicion::least_timeout;
 use super::{Swim, is_gone};
@@ -25,7 +27,7 @@ use crate::time::Instant;
 use crate::wire::swim::Accusation;
 
 /// Our own incarnation, the limits on how fast others can raise it, and our leave.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Own {
     incarnation: u32,
     /// The incarnation at the start of this probe interval.

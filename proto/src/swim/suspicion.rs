@@ -4,6 +4,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::members::Row;
 use super::{Swim, evidence};
 use crate::config::SwimOptions;
@@ -17,13 +19,15 @@ use crate::types::Name;
 use crate::wire::swim::{Accusation, State};
 
 /// A suspicion in progress. Each confirmation by another member shortens its timeout.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Suspicion {
     started: Instant,
     /// Number of confirmations that reduce the timeout to its minimum.
     wanted: u32,
     least: Duration,
     most: Duration,
+    /// Number of accusers that a verdict needs.
+    accusers_min: u32,
     /// The accusers, including the first.
     accusers: Vec<Name>,
 }
@@ -38,6 +42,7 @@ impl Suspicion {
             wanted: if members.saturating_sub(2) < wanted { 0 } else { wanted },
             least,
             most: least.saturating_mul(options.suspicion_max_timeout_mult),
+            accusers_min: options.accusers_min,
             accusers: vec![accuser],
         }
     }
@@ -48,7 +53,8 @@ impl Suspicion {
 
     /// Counts an accuser. False if it is known already, or enough are known.
     pub(super) fn confirm(&mut self, accuser: Name) -> bool {
-        if self.confirmations() >= self.wanted || self.accusers.contains(&accuser) {
+        let counted_max = self.wanted.max(self.accusers_min.saturating_sub(1));
+        if self.confirmations() >= counted_max || self.accusers.contains(&accuser) {
             return false;
         }
         self.accusers.push(accuser);
@@ -60,15 +66,20 @@ impl Suspicion {
         self.deadline() <= now
     }
 
+    /// Whether enough members accuse the suspect for a verdict, if `observers` could.
+    fn is_accused_by_enough(&self, observers: u32) -> bool {
+        self.confirmations() + 1 >= self.accusers_min.min(observers)
+    }
+
     /// When the suspect is declared dead, unless it refutes. Each confirmation moves it earlier.
     pub(super) fn deadline(&self) -> Instant {
         self.started + timeout(self.confirmations(), self.wanted, self.least, self.most)
     }
 
     pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
-        let Self { started, wanted, least, most, accusers } = self;
+        let Self { started, wanted, accusers_min, least, most, accusers } = self;
         to.age(*started);
-        to.put((wanted, least, most, accusers));
+        to.put((wanted, accusers_min, least, most, accusers));
     }
 }
 
@@ -99,6 +110,11 @@ impl Swim {
         let Some(suspicion) = self.members.suspicion(idx).filter(|suspicion| suspicion.is_over(core.now)) else {
             return;
         };
+        if !suspicion.is_accused_by_enough(self.members.count(State::Alive)) {
+            // It stays suspect, and is judged again when another member accuses it or fails.
+            let again = suspicion.least;
+            return core.arm(again, SwimTimer::Suspicion(idx));
+        }
         let (confirmations, Row { incarnation, state, .. }) = (suspicion.confirmations(), self.members.row(idx));
         debug_assert_eq!(state, Some(State::Suspect), "only suspects have a suspicion");
         core.stats.deaths_declared += 1;
@@ -165,6 +181,19 @@ mod tests {
         assert!(!suspicion.confirm("b".into()));
         assert!(suspicion.confirm("c".into()));
         assert!(!suspicion.confirm("d".into()), "two confirmations are all that lan wants");
+    }
+
+    #[test]
+    fn a_verdict_needs_as_many_accusers_as_are_set_or_as_could_accuse() {
+        let options = Options::lan().with(|options| options.swim.accusers_min = 5).swim;
+        let mut suspicion = Suspicion::new(&options, 100, Instant::ZERO, "a".into());
+        for (accuser, is_enough) in [("a", false), ("b", false), ("c", false), ("d", false), ("e", true)] {
+            suspicion.confirm(accuser.into());
+            assert_eq!(suspicion.is_accused_by_enough(99), is_enough, "{accuser}");
+        }
+        assert!(!suspicion.confirm("f".into()), "five are all that count");
+        let lone = Suspicion::new(&options, 100, Instant::ZERO, "a".into());
+        assert!(lone.is_accused_by_enough(1) && !lone.is_accused_by_enough(2));
     }
 
     #[test]

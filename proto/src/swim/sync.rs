@@ -6,6 +6,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Swim;
 use crate::core::{Core, ExchangePurpose, Origin};
 use crate::fingerprint::Fingerprint;
@@ -22,7 +24,7 @@ use crate::wire::{Announced, Codec, MemberState, PushPull, Versions, hashicorp, 
 pub(crate) struct Refused;
 
 /// Schedule of push/pulls.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct PushPulls {
     /// Whether the random first delay has passed. Full intervals follow.
     staggered: bool,
@@ -75,7 +77,7 @@ impl Swim {
     /// digests on every probe, and all digests agreed with ours within the interval.
     fn push_pull_with_any(&self, core: &mut Core, interval: Duration) {
         let alive = |swim: &Self, idx| swim.members.row(idx).state == Some(State::Alive);
-        let chosen = self.choose_reliable(&mut core.rng.gossip, 1, alive);
+        let chosen = self.choose_by_zone(&mut core.rng.gossip, 1, alive);
         let Some(&idx) = chosen.first() else { return };
         let compares = core.roster.peer(idx).is_some_and(|peer| peer.versions().compares_digests());
         let within = |at: Instant| at > Instant::ZERO && core.now - at <= interval;

@@ -9,22 +9,25 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Swim, admits};
-use crate::core::{Body, Core, ExchangePurpose, Unicast};
+use crate::core::{Body, Core, ExchangePurpose, Sometimes, Unicast};
 use crate::fingerprint::Fingerprint;
-use crate::roster::{MemberIdx, Peer, canonical};
+use crate::roster::{MemberIdx, Peer, canonical, stored_peer};
 use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::timer::SwimTimer;
 use crate::wire::swim::PeerRef;
 
 /// Pending claims of names, by the index of the last holder.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Takeovers(BTreeMap<MemberIdx, Takeover>);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Takeover {
     incarnation: u32,
+    #[serde(with = "stored_peer")]
     claim: Arc<Peer>,
     /// Sequence number of the pings.
     seq: u32,
@@ -109,6 +112,7 @@ impl Swim {
         } else if admits(core, claim.announced()) {
             // The new node at this index has not answered a probe yet.
             self.admission.forget_ack(idx);
+            core.met.note(Sometimes::NameMoved);
             self.adopt(core, idx, incarnation, claim.announced());
         }
     }
@@ -116,6 +120,7 @@ impl Swim {
     /// The holder answered: it keeps the name, and gets the accusation so that it can refute.
     pub(super) fn holder_acked(&mut self, core: &mut Core, seq: u32) {
         let Some((idx, claim)) = self.takeovers.acked(seq) else { return };
+        core.met.note(Sometimes::NameDefended);
         self.conflict(core, idx, claim.announced());
         self.ping_accusing(core, idx);
     }

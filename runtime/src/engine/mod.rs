@@ -15,13 +15,14 @@ use bytes::Bytes;
 use serf_proto::limits::{STREAM_MESSAGE_BYTES_MAX, STREAMS_INBOUND_MAX};
 use serf_proto::{
     Event, Instant, JoinId, JoinOutcome, KeyReport, LeaveReport, Node, Outbox, Output, QueryId, SocketFailure,
-    StreamId, canonical,
+    StreamId, Tap, canonical,
 };
 
 pub(crate) use self::stream::Origin;
 use self::stream::StreamHandle;
 use crate::address::for_socket;
 use crate::call_buffers::{CallBuffers, with_call_buffers};
+use crate::capture::{Capture, Recorder, Trigger};
 use crate::dials::Dials;
 use crate::end::{End, panic_message};
 use crate::error::system_words;
@@ -46,6 +47,8 @@ pub(crate) struct Shared<N: Net> {
     pub(crate) counters: Counters,
     pub(crate) files: Files,
     pub(crate) retries: Retries,
+    /// Whether the application has a policy.
+    pub(crate) has_policy: bool,
     pub(crate) engine: Mutex<Engine<N>>,
     /// Raised when the node needs a wake-up earlier than the one that the timer loop sleeps for.
     pub(crate) earlier: Signal,
@@ -81,6 +84,8 @@ pub(crate) struct Engine<N: Net> {
     pub(crate) end: Option<End>,
     /// Time of the timer loop's next wake-up.
     pub(crate) wake_at: Instant,
+    /// The recorder of a running capture.
+    pub(crate) capture: Option<Arc<Recorder>>,
 }
 
 /// The parts of a running node. Dropping it ends all tasks and closes all sockets.
@@ -160,6 +165,9 @@ impl<N: Net> Shared<N> {
         engine.running.as_ref()?;
         // Read under the lock, so that the node's time never goes back.
         let now = self.net.now();
+        if let Some(capture) = engine.capture.as_ref().filter(|capture| capture.wants_file()) {
+            capture.begin_file(&engine.node, now, self.net.wall_clock());
+        }
         let result = input(engine, now, &mut buffers.out);
         engine.route(self, buffers);
         Some(result)
@@ -198,6 +206,20 @@ impl<N: Net> Shared<N> {
         self.lock().node.socket_failed(self.net.now(), what, &system_words(error));
     }
 
+    /// Starts a capture, after the one that runs.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if no thread can be started; a capture that runs then goes on.
+    pub(crate) fn start_capture(&self, engine: &mut Engine<N>, capture: Capture, trigger: Trigger) -> io::Result<()> {
+        let recorder = Recorder::start(capture, &self.net.disk(), self.has_policy, trigger)?;
+        engine.stop_capture();
+        recorder.begin_file(&engine.node, self.net.now(), self.net.wall_clock());
+        engine.node.set_tap(Some(Arc::clone(&recorder) as Arc<dyn Tap>));
+        engine.capture = Some(recorder);
+        Ok(())
+    }
+
     /// Removes a stream whose task has ended.
     pub(crate) fn stream_over(&self, id: StreamId) {
         let over = self.lock().running.as_mut().and_then(|running| running.close(id));
@@ -224,6 +246,9 @@ impl<N: Net> Shared<N> {
             core::mem::take(&mut engine.leave.waiting),
         );
         engine.subscribers.close();
+        if let Some(capture) = &engine.capture {
+            capture.close();
+        }
         drop(engine);
         self.files.close();
         drop((running, waiting));
@@ -313,7 +338,18 @@ impl<N: Net> Engine<N> {
             leave: Leave::default(),
             end: None,
             wake_at: Instant::MAX,
+            capture: None,
         }
+    }
+
+    /// Ends the capture, if one runs. What is recorded is still written.
+    pub(crate) fn stop_capture(&mut self) -> bool {
+        self.node.set_tap(None);
+        let running = self.capture.take();
+        if let Some(recorder) = &running {
+            recorder.close();
+        }
+        running.is_some()
     }
 
     /// Executes all outputs of the node in order. Datagrams are collected, to be sent without the lock.

@@ -1,14 +1,16 @@
-//! Checks of the quiet period after the faults.
+//! Runs the faults of a world, then the quiet period with its checks.
 
 use core::time::Duration;
 
 use serf_proto::limits::STREAM_MESSAGE_BYTES_MAX;
-use serf_proto::{Config, Rng, Seed};
+use serf_proto::{Rng, Seed};
 
+use super::invariants::{self, Invariants};
+use super::run::LOOK_EVERY;
+use super::world::ChaosWorld;
 use crate::bounds::Bounds;
 use crate::check::{Finding, Violation};
 use crate::command::QueryParams;
-use crate::hostile::AfterAttack;
 use crate::truth::{Aim, HostState, Watch};
 use crate::world::{Fault, World, WorldOptions};
 
@@ -16,9 +18,9 @@ use crate::world::{Fault, World, WorldOptions};
 pub(super) struct FinalChecks<'a> {
     world: &'a mut World,
     bounds: Bounds,
-    config: &'a Config,
-    /// Number of started nodes.
-    started: u32,
+    options: &'a WorldOptions,
+    drawn: &'a ChaosWorld,
+    invariants: Invariants,
     rng: Rng,
     pub(super) violations: Vec<Violation>,
     pub(super) deaf: Vec<u32>,
@@ -26,16 +28,26 @@ pub(super) struct FinalChecks<'a> {
 }
 
 impl<'a> FinalChecks<'a> {
-    pub(super) fn new(world: &'a mut World, options: &'a WorldOptions, started: u32, seed: u64) -> Self {
+    pub(super) fn new(world: &'a mut World, options: &'a WorldOptions, drawn: &'a ChaosWorld) -> Self {
         let bounds = Bounds::new(options.nodes, &options.config);
-        let rng = Rng::stream(&Seed::from_u64(seed).child(CHILD_PEACE), 0);
+        let rng = Rng::stream(&Seed::from_u64(drawn.seed).child(CHILD_PEACE), 0);
+        let invariants = Invariants::default();
         let (violations, deaf) = (Vec::new(), Vec::new());
-        Self { world, bounds, config: &options.config, started, rng, violations, deaf, content_bytes_max: 0 }
+        Self { world, bounds, options, drawn, invariants, rng, violations, deaf, content_bytes_max: 0 }
+    }
+
+    pub(super) const fn world(&self) -> &World {
+        self.world
+    }
+
+    /// Runs the time of the faults.
+    pub(super) fn run_faults(&mut self) {
+        self.wait(self.drawn.faults_time, |_| false);
     }
 
     /// Ends every fault: resumes stalled processes, restarts crashed ones, removes all network rules and losses, and
     /// silences the attacker. Nodes that left stay away.
-    pub(super) fn end_faults(&mut self, after_attack: Option<AfterAttack>) {
+    pub(super) fn end_faults(&mut self) {
         let world = &mut *self.world;
         world.inject(Fault::Heal);
         world.mend_links();
@@ -46,18 +58,18 @@ impl<'a> FinalChecks<'a> {
             world.inject(Fault::Return(node));
         }
         world.settle_departures();
-        if let Some(after_attack) = after_attack {
-            world.end_hostile(after_attack);
+        if let Some(hostile) = self.drawn.hostile {
+            world.end_hostile(hostile.after_attack);
         }
     }
 
-    /// Waits for the time that agreement may take and runs all checks. `is_hostile`: there was an attacker.
-    pub(super) fn run(&mut self, is_hostile: bool) {
+    /// Waits for the time that agreement may take and runs all checks.
+    pub(super) fn run(&mut self) {
+        let (is_hostile, started) = (self.drawn.hostile.is_some(), self.drawn.nodes);
         self.check_memory();
-        self.world.run_for(self.bounds.heal() + Bounds::ghost_removal(self.started, self.world.ghosts(), self.config));
-        if is_hostile {
-            self.world.run_for(self.bounds.direct(self.started));
-        }
+        let ghost_removal = Bounds::ghost_removal(started, self.world.ghosts(), &self.options.config);
+        let direct = if is_hostile { self.bounds.direct(started) } else { Duration::ZERO };
+        self.wait(self.bounds.heal() + ghost_removal + direct, Self::is_settled);
         self.check_agreement();
         self.check_memory();
         if is_hostile {
@@ -66,12 +78,52 @@ impl<'a> FinalChecks<'a> {
         } else {
             self.violations.extend(self.world.missed_events());
         }
+        self.violations.extend(self.invariants.look_settled(self.world, is_hostile));
         self.begin(Aim::Nothing);
         self.speak();
         self.check_no_failures();
         self.check_query();
         self.check_crash_detection();
+        if self.drawn.awaits_reaping {
+            self.check_reaping();
+        }
         self.collect();
+    }
+
+    /// Runs for `time`, or until `is_done`, and looks at the invariants on the way. Worlds that wait the longest run for all
+    /// of it.
+    fn wait(&mut self, time: Duration, is_done: impl Fn(&Self) -> bool) {
+        let until = self.world.now() + time;
+        while self.world.now() < until {
+            self.world.run_for(LOOK_EVERY.min(until - self.world.now()));
+            let is_hostile = self.drawn.hostile.is_some();
+            let found = self.invariants.look(self.world, &self.options.config, is_hostile);
+            // A rule that is violated stays so.
+            let known = |violation: &Violation| self.violations.iter().any(|known| known.finding == violation.finding);
+            let new: Vec<Violation> = found.into_iter().filter(|violation| !known(violation)).collect();
+            self.violations.extend(new);
+            if !self.drawn.waits_longest && is_done(self) {
+                return;
+            }
+        }
+    }
+
+    /// Whether nothing is left to settle: all views are right, no event is missing, no member is suspected or invented,
+    /// and every node is healthy enough to probe at the full rate.
+    fn is_settled(&self) -> bool {
+        let up = self.world.all(HostState::Up);
+        // The hostile host's node may be alive, too.
+        let live_max = up.len() + usize::from(self.drawn.hostile.is_some());
+        let is_quiet = |node: &u32| {
+            self.world.node(*node).is_some_and(|node| {
+                let counts = node.member_counts();
+                counts.suspected == 0 && counts.live <= live_max && node.health_score() == 0
+            })
+        };
+        up.iter().all(is_quiet)
+            && invariants::clocks_are_close(self.world)
+            && self.world.wrong_views(1).is_empty()
+            && (self.drawn.hostile.is_some() || self.world.missed_events().is_empty())
     }
 
     /// Checks that every node sees every member in its true state.
@@ -108,11 +160,11 @@ impl<'a> FinalChecks<'a> {
     /// Checks that nodes that start after the attack join and become ordinary members.
     fn admit_newcomers(&mut self) {
         self.world.join_through_all();
-        for node in self.started..self.world.nodes() {
+        for node in self.drawn.nodes..self.world.nodes() {
             self.world.start(node, &[]);
             self.world.join(node);
         }
-        self.world.run_for(self.bounds.join());
+        self.wait(self.bounds.join(), Self::is_settled);
         self.check_agreement();
     }
 
@@ -127,7 +179,7 @@ impl<'a> FinalChecks<'a> {
             self.world.user_event(node, PEACE, &[u8::try_from(nth).expect("there are three")]);
         }
         self.world.inject(Fault::Role(drawn));
-        self.world.run_for(self.bounds.event());
+        self.wait(self.bounds.event(), |checks| checks.world.not_heard(3).is_empty() && checks.is_settled());
         self.deaf = self.world.not_heard(3);
         self.check_agreement();
     }
@@ -163,6 +215,16 @@ impl<'a> FinalChecks<'a> {
         let status = serf_proto::Status::Failed;
         self.begin(Aim::Views { status, watch: Watch::SubjectsByOthers });
         self.await_all(self.bounds.crash(), |_| Finding::CrashUnseen { member });
+    }
+
+    /// Checks that members that are gone are forgotten in time.
+    fn check_reaping(&mut self) {
+        self.begin(Aim::Nothing);
+        let serf = self.options.config.serf();
+        let longest = serf.reconnect_timeout.max(serf.tombstone_timeout);
+        // A member of which others learn late is forgotten as much later.
+        self.world.run_for(longest + 2 * serf.reap_interval + self.bounds.crash());
+        self.violations.extend(invariants::look_reaped(self.world));
     }
 
     /// Runs until the goal is reached, for `time` at most, and records `finding` for each node that has not reached it.

@@ -8,6 +8,7 @@ mod incarnation;
 mod lamport;
 mod query;
 mod queue;
+pub(crate) mod reconciliation;
 mod resurrection;
 
 use core::fmt;
@@ -175,6 +176,66 @@ pub enum Finding {
         /// The member that crashed.
         member: u32,
     },
+    /// A sight that counts as a violation, to try the shrinking.
+    Rejected {
+        /// The sight.
+        sight: Box<str>,
+    },
+    /// All members that knew a node have forgotten it, although it runs.
+    Forgotten {
+        /// The member.
+        member: u32,
+    },
+    /// A bounded collection of a node exceeds its limit.
+    UsageExceeded {
+        /// The collection.
+        of: &'static str,
+        /// What it holds.
+        used: u64,
+        /// Its limit.
+        limit: u64,
+    },
+    /// A node's own network coordinate, or one that it stores, is out of bounds.
+    CoordinateWrong {
+        /// The member.
+        member: Box<str>,
+    },
+    /// Anti-entropy cost a node more than its rates allow.
+    TooManyReconciliations {
+        /// What was counted.
+        what: &'static str,
+        /// Its number.
+        count: u64,
+        /// The bound.
+        bound: u64,
+    },
+    /// Datagrams are missing, or there are too many: those that were sent are neither delivered, nor dropped for a reason,
+    /// nor on their way.
+    DatagramsUnbalanced {
+        /// How many should be on their way; `None` if more arrived than were sent.
+        expected: Option<u64>,
+        /// How many are.
+        on_their_way: u64,
+    },
+    /// The nodes' counters differ from what the network has counted.
+    CountersWrong {
+        /// The counter.
+        counter: &'static str,
+        /// Its sum over all nodes.
+        counted: u64,
+        /// What the network has counted.
+        actual: u64,
+    },
+    /// A node's snapshot differs from what the node knows.
+    SnapshotDiffers {
+        /// A name or clock that differs.
+        what: Box<str>,
+    },
+    /// A node still remembers a member that has been gone for longer than its timeout.
+    NotReaped {
+        /// The member.
+        member: Box<str>,
+    },
     /// After the faults and the settling time, a node still has outdated tags of a member.
     TagsDisagree {
         /// The member.
@@ -245,6 +306,26 @@ impl fmt::Display for Finding {
             }
             Self::NoAnswer { asker } => write!(f, "did not answer the query of {}", name_of(*asker)),
             Self::CrashUnseen { member } => write!(f, "did not detect the crash of {} in time", name_of(*member)),
+            Self::Rejected { sight } => write!(f, "and others showed what this run rejects: {sight}"),
+            Self::Forgotten { member } => {
+                write!(f, "and others forgot {}, which runs and which they knew", name_of(*member))
+            }
+            Self::UsageExceeded { of, used, limit } => write!(f, "holds {used} {of}, the limit is {limit}"),
+            Self::CoordinateWrong { member } => write!(f, "has a coordinate out of bounds for {member}"),
+            Self::TooManyReconciliations { what, count, bound } => {
+                write!(f, "counted {count} {what}, its rates allow {bound}")
+            }
+            Self::DatagramsUnbalanced { expected: Some(expected), on_their_way } => {
+                write!(f, "and others: {on_their_way} datagrams are on their way, it should be {expected}")
+            }
+            Self::DatagramsUnbalanced { expected: None, .. } => {
+                write!(f, "and others received or lost more datagrams than were sent")
+            }
+            Self::CountersWrong { counter, counted, actual } => {
+                write!(f, "and others count {counted} {counter}, the network counts {actual}")
+            }
+            Self::SnapshotDiffers { what } => write!(f, "has a snapshot that differs from its view: {what}"),
+            Self::NotReaped { member } => write!(f, "still remembers {member}, which has been gone for too long"),
             Self::TagsDisagree { member } => write!(f, "has outdated tags of {}", name_of(*member)),
             Self::NeverLeft { member } => write!(f, "reports that {} left, which it did not", name_of(*member)),
             Self::Disagreement { member, seen, expected } => {
@@ -256,6 +337,14 @@ impl fmt::Display for Finding {
 
 fn shown(status: Option<Status>) -> String {
     status.map_or_else(|| "unknown".to_owned(), |status| status.to_string())
+}
+
+impl Finding {
+    /// Returns the name of the rule: equal for findings that differ only in nodes and numbers.
+    pub fn rule(&self) -> String {
+        let text = format!("{self:?}");
+        text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned()
+    }
 }
 
 /// A violation of a rule, with its place and time.

@@ -1,49 +1,84 @@
 //! `sim chaos`: randomly drawn worlds, in parallel, one per processor.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
 use serf_proto::{Config, Options};
 
-use crate::addressing::name_of;
-use crate::chaos::{ChaosOptions, ChaosReport, chaos};
+use super::chaos_summary::{Header, Summary, Sums};
+use super::experiment::halt_on_signal;
+use super::files::check_file;
+use crate::allocations;
+use crate::chaos::{ChaosOptions, ChaosReport, ChaosWorld, shrink};
+use crate::experiment::shard::Shard;
 use crate::hostile::{Attack, Hostility};
 use crate::parse::{NodesRange, duration, nodes_range};
-use crate::{allocations, usage};
+use crate::results::write_aside;
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct ChaosCli {
-    /// Number of worlds.
-    #[arg(long, value_name = "COUNT", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
-    seeds: u64,
+    /// Number of worlds. [default: 200; without limit with --for]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    seeds: Option<u64>,
 
     /// Seed of the first world; the others have the following seeds.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     first_seed: u64,
 
-    /// Number of nodes per world, drawn from this range.
-    #[arg(long, value_name = "MIN..MAX", default_value = "4..40", value_parser = nodes_range)]
-    nodes: NodesRange,
+    /// Starts worlds for this time. Those that run at its end are completed.
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    budget: Option<Duration>,
 
-    /// Virtual time during which faults are injected.
-    #[arg(long = "for", value_name = "DURATION", default_value = "2m", value_parser = duration)]
-    faults_time: Duration,
+    /// Each world draws which kinds of faults, settings and sizes it knows. What so many worlds should have shown and have
+    /// not is printed, and fails the campaign.
+    #[arg(long)]
+    swarm: bool,
+
+    /// Number of nodes per world, drawn from this range. [default: 4..40, with --swarm 3..1000, the large ones rarely]
+    #[arg(long, value_name = "MIN..MAX", value_parser = nodes_range)]
+    nodes: Option<NodesRange>,
+
+    /// Virtual time during which faults are injected; with --swarm the longest.
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
+    faults_for: Duration,
 
     /// Which worlds also have a hostile member: drawn, every second one at random; always; never; or always with
     /// attacks of one kind only: accuse, exalt, clocks, bombs, crowds, ghosts, denial, replays, pings, relays, leaves,
-    /// thefts, conflicts, filters, askers, nested, silence, or hordes, which is never drawn.
+    /// thefts, conflicts, filters, askers, nested, silence, digests, or hordes, which is never drawn.
     #[arg(long, value_name = "WHICH", default_value = "drawn", value_parser = hostility)]
     hostile: Hostility,
 
-    /// Prints all inputs and outputs of this node (from 0) of every world to stderr. For --seeds 1.
+    /// Runs this share of the seeds only. [default: that of the scheduler's environment, or all]
+    #[arg(long, value_name = "K/N")]
+    shard: Option<Shard>,
+
+    /// Worlds that run at the same time. [default: one per processor]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: Option<u16>,
+
+    /// Writes the result as JSON to this file, every minute and at the end.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    /// Shrinks up to eight worlds that failed, and writes each to a file in this directory. For --repeat.
+    #[arg(long, value_name = "DIR")]
+    shrink: Option<PathBuf>,
+
+    /// Runs the world of this file, which --shrink wrote.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "budget", "swarm", "nodes", "shard", "shrink"])]
+    repeat: Option<PathBuf>,
+
+    /// A sight that counts as a violation: tries the shrinking.
+    #[arg(long, value_name = "SIGHT", hide = true)]
+    reject: Option<String>,
+
+    /// Prints all inputs and outputs of this node (from 0) of every world to stderr. For --seeds 1 and --repeat.
     #[arg(long, value_name = "NODE")]
     trace: Option<u32>,
 
@@ -56,193 +91,209 @@ pub(super) struct ChaosCli {
     quiet: bool,
 }
 
-/// Results of all worlds. The keys of its JSON form are stable: they may be added to, not changed.
-#[derive(Debug, Serialize)]
-struct Summary {
-    seeds: u64,
-    /// Worlds that were completed: fewer than `seeds` after Ctrl-C.
-    worlds: usize,
-    first_seed: u64,
-    nodes: u64,
-    node_seconds: f64,
-    virtual_s: f64,
-    faults: BTreeMap<&'static str, u64>,
-    suspicions: u64,
-    hostile: Hostile,
-    failed: Vec<Failed>,
-    wall_s: f64,
-    cpu_s: Option<f64>,
-}
-
-impl Summary {
-    /// Whether worlds are missing because the run was stopped.
-    fn is_interrupted(&self) -> bool {
-        (self.worlds as u64) < self.seeds
-    }
-}
-
-/// Hostile members and their effects.
-#[derive(Debug, Default, Serialize)]
-struct Hostile {
-    worlds: u64,
-    attacks: BTreeMap<&'static str, u64>,
-    datagrams: u64,
-    bytes_in: u64,
-    bytes_out: u64,
-    worst_answer: (u64, u64),
-    content_bytes_max: usize,
-    heap_bytes_a_node_max: Option<i64>,
-}
-
-/// A failed world.
-#[derive(Debug, Serialize)]
-struct Failed {
-    seed: u64,
-    nodes: u32,
-    violations: Vec<String>,
-    deaf: Vec<u32>,
-    hostile: Option<Culprit>,
-}
-
-/// The hostile member of a failed world.
-#[derive(Debug, Serialize)]
-struct Culprit {
-    node: String,
-    joined: bool,
-    /// Its attacks up to the first violation, the latest first.
-    attacks: Vec<&'static str>,
-}
-
-/// Runs all worlds and prints the results.
+/// Runs all worlds and prints the results. Exit codes: 0 done, 1 a world failed or a sight is missing, 2 usage, 130 stopped
+/// by a signal.
 pub(super) fn run(cli: &ChaosCli) -> Result<ExitCode, String> {
-    let config = Config::new(Options::lan()).map_err(|error| error.to_string())?;
-    let NodesRange { min, max } = cli.nodes;
-    let options = ChaosOptions {
-        nodes_min: min,
-        nodes_max: max,
-        threads: 1,
-        faults_time: cli.faults_time,
-        config,
-        hostility: cli.hostile,
-        trace: cli.trace,
-    };
-    let began = Instant::now();
-    let halt = super::halt_on_interrupt();
-    let mut reports = run_all(cli, &options, &halt);
-    reports.sort_by_key(|report| report.seed);
-    let summary = summarize(cli, &reports, began.elapsed().as_secs_f64());
-    if cli.json {
-        let json = serde_json::to_string_pretty(&summary).map_err(|error| error.to_string())?;
-        println!("{json}");
-    } else {
-        print(&summary);
+    if let Some(path) = &cli.repeat {
+        return repeat(cli, path);
     }
-    Ok(match (summary.failed.is_empty(), summary.is_interrupted()) {
+    let shard = match cli.shard {
+        Some(shard) => shard,
+        None => Shard::of_environment(|name| std::env::var(name).ok())?,
+    };
+    cli.out.as_deref().map_or(Ok(()), check_file)?;
+    let campaign = Campaign::new(cli, shard)?;
+    let halt = halt_on_signal(super::EXIT_INTERRUPTED)?;
+    campaign.run(&halt);
+    let is_interrupted = halt.load(Ordering::Relaxed);
+    if let Some(directory) = &cli.shrink {
+        campaign.shrink_failed(directory, &halt)?;
+    }
+    let summary = campaign.summary(is_interrupted);
+    campaign.write(&summary)?;
+    if cli.json {
+        println!("{}", json(&summary)?);
+    } else {
+        summary.print();
+    }
+    Ok(match (summary.failed.is_empty() && summary.unseen.is_empty(), is_interrupted) {
         (false, _) => ExitCode::FAILURE,
         (true, true) => ExitCode::from(super::EXIT_INTERRUPTED),
         (true, false) => ExitCode::SUCCESS,
     })
 }
 
-/// One world per thread: unlike the windows of one large world, worlds never wait for each other.
-/// Stops starting worlds when `halt` is raised; those that run are completed.
-fn run_all(cli: &ChaosCli, options: &ChaosOptions, halt: &AtomicBool) -> Vec<ChaosReport> {
-    let bar = progress_bar(cli);
-    let failed = AtomicU64::new(0);
-    let (next, reports) = (AtomicU64::new(0), Mutex::new(Vec::new()));
-    let processors = std::thread::available_parallelism().map_or(1, core::num::NonZero::get);
-    // All threads share one heap: the growth by one world is measurable only if it runs alone.
-    let threads = if allocations::live_bytes().is_some() { 1 } else { processors };
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let nth = next.fetch_add(1, Ordering::Relaxed);
-                    if nth >= cli.seeds || halt.load(Ordering::Relaxed) {
-                        return;
+/// Runs the world of a file.
+fn repeat(cli: &ChaosCli, path: &Path) -> Result<ExitCode, String> {
+    let wrong = |error: String| format!("{}: {error}", path.display());
+    let content = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let world = ChaosWorld::from_json(&content).map_err(wrong)?;
+    let began = Instant::now();
+    let report = world.run(1, cli.trace);
+    let mut sums = Sums::default();
+    sums.add(&report);
+    let header = Header { seeds: 1, first_seed: report.seed, is_swarm: false, shard: Shard::ALL.to_string() };
+    let summary = sums.summary(&header, false, began.elapsed().as_secs_f64());
+    if cli.json {
+        println!("{}", json(&summary)?);
+    } else {
+        summary.print();
+    }
+    Ok(if report.is_fine() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Worlds of consecutive seeds.
+struct Campaign<'a> {
+    cli: &'a ChaosCli,
+    options: ChaosOptions,
+    shard: Shard,
+    /// Number of seeds, of all shards.
+    seeds: u64,
+    began: Instant,
+    progress: Mutex<Progress>,
+}
+
+struct Progress {
+    sums: Sums,
+    written_at: Instant,
+}
+
+impl<'a> Campaign<'a> {
+    fn new(cli: &'a ChaosCli, shard: Shard) -> Result<Self, String> {
+        let usual = if cli.swarm { SWARM_NODES } else { USUAL_NODES };
+        let NodesRange { min, max } = cli.nodes.unwrap_or(usual);
+        let options = ChaosOptions {
+            nodes_min: min,
+            nodes_max: max,
+            threads: 1,
+            faults_time: cli.faults_for,
+            config: Config::new(Options::lan()).map_err(|error| error.to_string())?,
+            hostility: cli.hostile,
+            is_swarm: cli.swarm,
+            trace: cli.trace,
+        };
+        let seeds = cli.seeds.unwrap_or(if cli.budget.is_some() { u64::MAX } else { SEEDS });
+        let began = Instant::now();
+        let progress = Mutex::new(Progress { sums: Sums::default(), written_at: began });
+        Ok(Self { cli, options, shard, seeds, began, progress })
+    }
+
+    /// Draws the world of a seed.
+    fn world(&self, seed: u64) -> ChaosWorld {
+        let world = ChaosWorld::draw(seed, &self.options);
+        match &self.cli.reject {
+            Some(sight) => world.rejecting(sight),
+            None => world,
+        }
+    }
+
+    /// Runs the worlds, one per thread: unlike the windows of one large world, worlds never wait for each other. Stops
+    /// starting worlds when `halt` is raised or the time is over; those that run are completed.
+    fn run(&self, halt: &AtomicBool) {
+        let bar = self.progress_bar();
+        let next = AtomicU64::new(0);
+        let processors = std::thread::available_parallelism().map_or(1, core::num::NonZero::get);
+        let jobs = self.cli.jobs.map_or(processors, usize::from);
+        // All threads share one heap: the growth by one world is measurable only if it runs alone.
+        let threads = if allocations::live_bytes().is_some() { 1 } else { jobs };
+        let is_over = || self.cli.budget.is_some_and(|budget| self.began.elapsed() >= budget);
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    loop {
+                        let nth = next.fetch_add(1, Ordering::Relaxed);
+                        if nth >= self.seeds || halt.load(Ordering::Relaxed) || is_over() {
+                            return;
+                        }
+                        let seed = self.cli.first_seed.wrapping_add(nth);
+                        if self.shard.has_number(seed) {
+                            self.add(&self.world(seed).run(1, self.cli.trace), &bar);
+                        }
                     }
-                    let report = chaos(cli.first_seed.wrapping_add(nth), options);
-                    failed.fetch_add(u64::from(!report.is_fine()), Ordering::Relaxed);
-                    bar.set_message(format!("{} failed", failed.load(Ordering::Relaxed)));
-                    bar.inc(1);
-                    reports.lock().unwrap_or_else(PoisonError::into_inner).push(report);
-                }
-            });
+                });
+            }
+        });
+        bar.finish_and_clear();
+    }
+
+    fn add(&self, report: &ChaosReport, bar: &ProgressBar) {
+        let mut progress = self.locked();
+        progress.sums.add(report);
+        bar.set_message(format!("{} failed", progress.sums.failed().len()));
+        bar.inc(1);
+        if self.cli.out.is_some() && progress.written_at.elapsed() >= WRITTEN_EVERY {
+            progress.written_at = Instant::now();
+            let summary = progress.sums.summary(&self.header(&progress.sums), true, self.began.elapsed().as_secs_f64());
+            // What cannot be written now is reported at the end.
+            _ = self.write(&summary);
         }
-    });
-    bar.finish_and_clear();
-    reports.into_inner().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Returns the progress bar over all worlds, which hides itself if stderr is not a terminal.
-fn progress_bar(cli: &ChaosCli) -> ProgressBar {
-    if cli.quiet {
-        return ProgressBar::hidden();
     }
-    let bar = ProgressBar::new(cli.seeds).with_message("0 failed");
-    if let Ok(style) = ProgressStyle::with_template(PROGRESS) {
-        bar.set_style(style);
+
+    fn locked(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    bar
-}
 
-const PROGRESS: &str = "chaos [{wide_bar}] {pos} of {len} worlds, {msg}, {elapsed}, {eta} left";
-
-fn summarize(cli: &ChaosCli, reports: &[ChaosReport], wall_s: f64) -> Summary {
-    let mut faults = BTreeMap::new();
-    for (_, fault) in reports.iter().flat_map(|report| &report.faults) {
-        *faults.entry(fault.kind()).or_insert(0) += 1;
+    fn header(&self, sums: &Sums) -> Header {
+        // A run that ends by time has as many seeds as it reached.
+        let seeds = if self.seeds == u64::MAX { sums.worlds() } else { self.seeds };
+        let Self { cli, shard, .. } = self;
+        Header { seeds, first_seed: cli.first_seed, is_swarm: cli.swarm, shard: shard.to_string() }
     }
-    let failed = reports.iter().filter(|report| !report.is_fine()).map(|report| Failed {
-        seed: report.seed,
-        nodes: report.nodes,
-        violations: report.violations.iter().map(ToString::to_string).collect(),
-        deaf: report.deaf.clone(),
-        hostile: culprit(report),
-    });
-    let seconds = |report: &ChaosReport| report.virtual_time.as_secs_f64();
-    Summary {
-        seeds: cli.seeds,
-        worlds: reports.len(),
-        first_seed: cli.first_seed,
-        nodes: reports.iter().map(|report| u64::from(report.nodes)).sum(),
-        node_seconds: reports.iter().map(|report| f64::from(report.nodes) * seconds(report)).sum(),
-        virtual_s: reports.iter().map(seconds).sum(),
-        faults,
-        suspicions: reports.iter().map(|report| report.suspicions).sum(),
-        hostile: hostile(reports),
-        failed: failed.collect(),
-        wall_s,
-        cpu_s: usage::cpu_seconds(),
+
+    fn summary(&self, is_interrupted: bool) -> Summary {
+        let sums = &self.locked().sums;
+        sums.summary(&self.header(sums), is_interrupted, self.began.elapsed().as_secs_f64())
     }
-}
 
-fn culprit(report: &ChaosReport) -> Option<Culprit> {
-    let hostile = report.hostile.as_ref()?;
-    let first = report.violations.iter().map(|violation| violation.at).min().unwrap_or(serf_proto::Instant::MAX);
-    let attacks = report.attacks_before(first).into_iter().map(Attack::name).collect();
-    Some(Culprit { node: name_of(hostile.host), joined: hostile.joined, attacks })
-}
+    fn write(&self, summary: &Summary) -> Result<(), String> {
+        let Some(path) = &self.cli.out else { return Ok(()) };
+        write_aside(path, json(summary)?.as_bytes()).map_err(|error| format!("{}: {error}", path.display()))
+    }
 
-fn hostile(reports: &[ChaosReport]) -> Hostile {
-    let mut sum = Hostile::default();
-    for report in reports {
-        sum.content_bytes_max = sum.content_bytes_max.max(report.content_bytes_max);
-        let Some(hostile) = &report.hostile else { continue };
-        sum.worlds += 1;
-        for attack in &hostile.attacks {
-            *sum.attacks.entry(attack.name()).or_insert(0) += 1;
+    /// Shrinks the first worlds that failed, and writes them to files.
+    fn shrink_failed(&self, directory: &Path, halt: &AtomicBool) -> Result<(), String> {
+        let failed: Vec<u64> = self.locked().sums.failed().take(SHRUNK_MAX).collect();
+        let wrong = |error: std::io::Error| format!("{}: {error}", directory.display());
+        if !failed.is_empty() {
+            std::fs::create_dir_all(directory).map_err(wrong)?;
         }
-        sum.datagrams += hostile.datagrams;
-        sum.bytes_in += hostile.bytes_in;
-        sum.bytes_out += hostile.bytes_out;
-        let (bytes_in, bytes_out) = hostile.worst_answer;
-        if bytes_out * sum.worst_answer.0.max(1) > sum.worst_answer.1 * bytes_in.max(1) {
-            sum.worst_answer = hostile.worst_answer;
+        for seed in failed {
+            let Some(shrunk) = shrink(&self.world(seed), SHRINK_RUNS_MAX, &|| halt.load(Ordering::Relaxed)) else {
+                continue;
+            };
+            let path = directory.join(format!("chaos-{seed}.json"));
+            write_aside(&path, shrunk.world.to_json()?.as_bytes()).map_err(wrong)?;
+            eprintln!(
+                "Seed {seed} violates {} with {} nodes and {} faults after {} runs: {}",
+                shrunk.rule,
+                shrunk.world.nodes(),
+                shrunk.world.faults().len(),
+                shrunk.runs,
+                path.display()
+            );
         }
-        sum.heap_bytes_a_node_max = sum.heap_bytes_a_node_max.max(hostile.heap_bytes_a_node);
+        Ok(())
     }
-    sum
+
+    /// Returns the progress bar over all worlds, which hides itself if stderr is not a terminal.
+    fn progress_bar(&self) -> ProgressBar {
+        if self.cli.quiet {
+            return ProgressBar::hidden();
+        }
+        let (bar, template) = if self.seeds == u64::MAX {
+            (ProgressBar::new_spinner(), PROGRESS_BY_TIME)
+        } else {
+            (ProgressBar::new(self.shard.share_of(self.seeds)), PROGRESS)
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.with_message("0 failed")
+    }
+}
+
+fn json(summary: &Summary) -> Result<String, String> {
+    serde_json::to_string_pretty(summary).map_err(|error| error.to_string())
 }
 
 /// Parses the value of `--hostile`.
@@ -258,51 +309,18 @@ fn hostility(text: &str) -> Result<Hostility, String> {
     }
 }
 
-fn print_hostile(hostile: &Hostile) {
-    let Hostile { worlds, datagrams, bytes_in, bytes_out, worst_answer: (worst_in, worst_out), .. } = hostile;
-    println!("Largest state of a node: {} bytes", hostile.content_bytes_max);
-    if *worlds == 0 {
-        return;
-    }
-    let attacks: Vec<String> = hostile.attacks.iter().map(|(name, count)| format!("{count} {name}")).collect();
-    println!("Hostile members: {worlds}. Their attacks: {}", attacks.join(", "));
-    println!(
-        "Their {datagrams} datagrams of {bytes_in} bytes were answered at once with {bytes_out} bytes; at worst {worst_in} with \
-         {worst_out} to strangers"
-    );
-    if let Some(bytes) = hostile.heap_bytes_a_node_max {
-        println!("Largest heap growth of a world during an attack: {bytes} bytes per node");
-    }
-}
+const PROGRESS: &str = "chaos [{wide_bar}] {pos} of {len} worlds, {msg}, {elapsed}, {eta} left";
+const PROGRESS_BY_TIME: &str = "chaos {spinner} {pos} worlds, {msg}, {elapsed}";
 
-fn print(summary: &Summary) {
-    let Summary { worlds, nodes, virtual_s, suspicions, wall_s, .. } = summary;
-    println!("{worlds} worlds, {nodes} nodes, {virtual_s:.0} virtual s, from seed {}", summary.first_seed);
-    let faults: Vec<String> = summary.faults.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-    println!("Faults: {}", faults.join(", "));
-    println!("Suspicions raised: {suspicions}");
-    print_hostile(&summary.hostile);
-    let cpu = summary.cpu_s.map(|cpu| format!(", {cpu:.1} s processor")).unwrap_or_default();
-    println!("{wall_s:.1} s wall{cpu}");
-    for Failed { seed, nodes, violations, deaf, hostile } in &summary.failed {
-        println!("\nFAILED: seed {seed}, {nodes} nodes");
-        if let Some(Culprit { node, joined, attacks }) = hostile {
-            let how = if *joined { "a member" } else { "no member" };
-            println!("  {node} was hostile, {how}; its attacks, latest first: {}", attacks.join(", "));
-        }
-        violations.iter().for_each(|violation| println!("  {violation}"));
-        deaf.iter().for_each(|node| println!("  node {node} missed events sent at the end"));
-    }
-    let failed = summary.failed.len();
-    if summary.is_interrupted() {
-        println!("Stopped after {worlds} of {} worlds.", summary.seeds);
-    }
-    println!(
-        "{}",
-        if failed == 0 {
-            "All rules held, and all nodes agreed at the end.".to_owned()
-        } else {
-            format!("\n{failed} failed.")
-        }
-    );
-}
+const SEEDS: u64 = 200;
+const USUAL_NODES: NodesRange = NodesRange { min: 4, max: 40 };
+const SWARM_NODES: NodesRange = NodesRange { min: 3, max: 1000 };
+
+/// Pause between two writes of the result.
+const WRITTEN_EVERY: Duration = Duration::from_secs(60);
+
+/// Worlds that are shrunk. A fault of the nodes tends to make many worlds fail.
+const SHRUNK_MAX: usize = 8;
+
+/// Runs per world that is shrunk.
+const SHRINK_RUNS_MAX: u32 = 500;

@@ -121,7 +121,7 @@ pub(super) fn run(cli: &RunCli) -> Result<ExitCode, String> {
         let _closed = write!(std::io::stdout(), "{lines}");
         return Ok(ExitCode::SUCCESS);
     }
-    let halt = halt_on_signal()?;
+    let halt = halt_on_signal(EXIT_AGAIN)?;
     let (mut outcome, mut runs) = run_cells(&campaign, shard, &jobs, cli.quiet, &halt)?;
     if let Some(ppm) = cli.until_ci {
         let share = f64::from(ppm) / 1e6;
@@ -379,14 +379,15 @@ impl Watcher for Watch {
     }
 }
 
-/// Returns a flag that the first Ctrl-C or SIGTERM raises; a second one ends the process. Results are written whole or not at
+/// Returns a flag that the first Ctrl-C or SIGTERM raises; a second one ends the process with
+/// `code`. Results are written whole or not at
 /// all, so that both are safe.
-fn halt_on_signal() -> Result<Arc<AtomicBool>, String> {
+pub(super) fn halt_on_signal(code: u8) -> Result<Arc<AtomicBool>, String> {
     let halt = Arc::new(AtomicBool::new(false));
     #[cfg(unix)]
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         let register = || {
-            signal_hook::flag::register_conditional_shutdown(signal, EXIT_AGAIN.into(), Arc::clone(&halt))?;
+            signal_hook::flag::register_conditional_shutdown(signal, code.into(), Arc::clone(&halt))?;
             signal_hook::flag::register(signal, Arc::clone(&halt))
         };
         register().map_err(|error| format!("cannot handle signals: {error}"))?;
@@ -396,7 +397,7 @@ fn halt_on_signal() -> Result<Arc<AtomicBool>, String> {
         let raised = Arc::clone(&halt);
         let handler = move || {
             if raised.swap(true, std::sync::atomic::Ordering::Relaxed) {
-                std::process::exit(EXIT_AGAIN.into());
+                std::process::exit(code.into());
             }
         };
         ctrlc::set_handler(handler).map_err(|error| format!("cannot handle signals: {error}"))?;

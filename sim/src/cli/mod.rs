@@ -1,12 +1,15 @@
 //! The command line: parses options, prints the report, and returns an exit code for scripts.
 
 mod chaos;
+mod chaos_summary;
 mod compare;
 mod experiment;
 mod explain;
 mod files;
 mod list;
 mod options;
+#[cfg(feature = "replay")]
+mod replay;
 mod report;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -39,6 +42,8 @@ pub fn main() -> ExitCode {
         Some(Order::Bench) => bench::run(),
         Some(Order::Strikes { rounds }) => cost::run(*rounds),
         Some(Order::Explain(options)) => explain::run(options).unwrap_or_else(|reason| refuse(&reason)),
+        #[cfg(feature = "replay")]
+        Some(Order::Replay(options)) => replay::run(options).unwrap_or_else(|reason| refuse(&reason)),
         Some(Order::Compare(options)) => compare::run(options).unwrap_or_else(|reason| refuse(&reason)),
         Some(Order::Report(options)) => report::run(options).unwrap_or_else(|reason| refuse(&reason)),
         Some(Order::Run(options)) => experiment::run(options).unwrap_or_else(|reason| refuse(&reason)),

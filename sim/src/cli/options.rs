@@ -8,6 +8,8 @@ use super::chaos::ChaosCli;
 use super::compare::CompareCli;
 use super::experiment::{MergeCli, RunCli};
 use super::explain::ExplainCli;
+#[cfg(feature = "replay")]
+use super::replay::ReplayCli;
 use super::report::ReportCli;
 use crate::experiment::key;
 use crate::experiment::options::without_lifeguard;
@@ -67,6 +69,10 @@ pub(super) enum Order {
     /// Runs phases and prints the timeline of one member: who suspected it, why, who confirmed, when it was declared failed,
     /// and how the news spread.
     Explain(Box<ExplainCli>),
+    /// Replays captures of real nodes (`serf agent -capture=DIR`): checks that the same node gives the same outputs, and prints
+    /// what happened: who said what, when, what the node believed and why. Exit code 1 at the first difference.
+    #[cfg(feature = "replay")]
+    Replay(ReplayCli),
     /// Compares two sets of results on the same seeds. Exit code 1 if a metric became worse, 0 otherwise.
     Compare(CompareCli),
     /// Writes results as one HTML page.

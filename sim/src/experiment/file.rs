@@ -95,6 +95,9 @@ pub(crate) struct Group {
     pub(crate) nodes: Option<u32>,
     /// Share of all nodes, instead of their number.
     pub(crate) share: Option<Share>,
+    /// Tags of the nodes, beside `role = "web"` of all.
+    #[serde(default)]
+    pub(crate) tags: BTreeMap<String, String>,
     /// When they start and join, if later than the others. Only on a timeline.
     pub(crate) start_at: Option<Time>,
     /// Options that differ from `[settings]`.
@@ -201,7 +204,7 @@ pub(crate) struct Fault {
     pub(crate) kind: FaultKind,
     /// When, from the start of the run.
     pub(crate) at: Time,
-    /// How long; until the end if absent. Of: stall, slow, partition, link.
+    /// How long; until the end if absent. Of: stall, block, slow, clock, partition, link.
     #[serde(rename = "for")]
     pub(crate) lasts: Option<Time>,
     /// Number of nodes that it hits, drawn from those that are up.
@@ -221,12 +224,15 @@ pub(crate) struct Fault {
     /// Time between two nodes of a rolling deploy; between two steps of a key rotation. Of: rolling, rotate. Default:
     /// 5s.
     pub(crate) every: Option<Time>,
-    /// Length of each stall; one stall of the whole time if absent. Of: stall.
+    /// Length of each stall; one stall of the whole time if absent. Of: stall, block.
     pub(crate) stall: Option<Time>,
-    /// Time that they run between two stalls. Of: stall. Default: 64ms.
+    /// Time that they run between two stalls. Of: stall, block. Default: 64ms.
     pub(crate) gap: Option<Time>,
     /// Processor time that each input takes. Of: slow.
     pub(crate) input_cost: Option<Time>,
+    /// How far the clocks are set ahead at the end; without `for` at once, and they do not stand still. Default: 0, they
+    /// go on from where they stood. Of: clock.
+    pub(crate) jump: Option<Time>,
     /// Group of the senders. Of: link. Default: all nodes.
     pub(crate) from: Option<String>,
     /// Group of the receivers. Of: link. Default: all nodes.
@@ -253,8 +259,12 @@ pub(crate) enum FaultKind {
     Leave,
     /// The nodes' processes stall; their inputs are queued.
     Stall,
+    /// The nodes' packets wait, those that they get and those that they send, while their timers go on.
+    Block,
     /// The nodes' processors are slow: each input takes `input_cost`.
     Slow,
+    /// The nodes' clocks stand still while packets go on arriving, or jump ahead: no timer fires, or many at once.
+    Clock,
     /// The nodes are isolated from all others.
     Partition,
     /// The links from `from` to `to` lose, delay or drop packets.

@@ -78,6 +78,11 @@ fn convert(map: &Map<String, Json>, name: &str, value: &Value) -> Result<Json, S
             let choice: CodecChoice = text.parse().map_err(|_| expected("auto, native or hashicorp"))?;
             serde_json::to_value(choice).map_err(|error| error.to_string())
         }
+        (Json::Array(_), Value::Array(items)) => {
+            let text = |item: &Value| item.as_str().map(Json::from).ok_or_else(|| expected("a list of texts"));
+            items.iter().map(text).collect()
+        }
+        (Json::Array(_), _) => Err(expected("a list of texts")),
         (_, Value::String(text)) => Ok(Json::String(text.clone())),
         _ => Err(expected("a text")),
     }
@@ -88,11 +93,17 @@ fn duration(duration: Duration) -> Json {
 }
 
 /// Reads what an agent's configuration file says about the protocol.
+#[cfg(feature = "agent-config")]
 fn agent_options(path: &Path, pace: Pace) -> Result<Options, String> {
     let shown = path.display().to_string();
     let mut settings = serf_agent::config::Settings::defaults();
     settings.merge(serf_agent::config::read(&[shown]).map_err(|error| error.to_string())?);
     Ok(pace.of(settings.protocol()?))
+}
+
+#[cfg(not(feature = "agent-config"))]
+fn agent_options(_: &Path, _: Pace) -> Result<Options, String> {
+    Err("this simulator was built without the feature agent-config".to_owned())
 }
 
 #[cfg(test)]
@@ -123,6 +134,7 @@ mod tests {
                 Json::Bool(value) => (!value).to_string(),
                 Json::Number(number) if number.as_u64() == Some(3) => "7".to_owned(),
                 Json::Number(_) => "3".to_owned(),
+                Json::Array(_) => "[\"10.0.0.0/8\"]".to_owned(),
                 _ if name == "codec" => "\"native\"".to_owned(),
                 _ => "\"dc1\"".to_owned(),
             };
@@ -137,6 +149,7 @@ mod tests {
             ("gosip_interval = \"1s\"", "gosip_interval", "unknown option; did you mean gossip_interval?"),
             ("gossip_interval = 200", "gossip_interval", "expected a duration such as \"2s\", found integer 200"),
             ("gossip_nodes = \"three\"", "gossip_nodes", "expected a whole number, found string \"three\""),
+            ("cidrs_allowed = 1", "cidrs_allowed", "expected a list of texts, found integer 1"),
             ("compression = 1", "compression", "expected true or false, found integer 1"),
             ("codec = \"json\"", "codec", "expected auto, native or hashicorp, found string \"json\""),
         ] {

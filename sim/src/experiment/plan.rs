@@ -3,8 +3,7 @@
 use core::time::Duration;
 use std::path::Path;
 
-use clap::ValueEnum as _;
-use serf_proto::{Config, Key, Options, Rng, Seed};
+use serf_proto::{Config, Key, Options, Rng, Seed, Tags};
 
 use super::assertion::{self, Assertion};
 use super::document::{Document, FileError, suggestion};
@@ -195,11 +194,11 @@ impl<'a> Planner<'a> {
     fn phases(&self) -> Result<Vec<Phase>, FileError> {
         let mut phases = Vec::new();
         for name in &self.file.phases {
-            let phase = Phase::from_str(name, false).map_err(|_| {
+            let phase = Phase::all().iter().find(|phase| phase.name() == name).ok_or_else(|| {
                 let known = Phase::all().iter().map(|phase| phase.name());
                 self.error("phases", format!("there is no phase {name:?}; {}", suggestion(name, known)))
             })?;
-            phases.push(phase);
+            phases.push(*phase);
         }
         let is_timeline = !self.file.fault.is_empty() || !self.file.load.is_empty();
         match (phases.is_empty(), self.file.length) {
@@ -281,6 +280,7 @@ impl<'a> Planner<'a> {
     }
 
     fn layout(&self, configs: Vec<Config>) -> Result<Layout, FileError> {
+        let tags = self.tags()?;
         if self.groups.len() == 1 && self.file.network.burst.is_none() && is_plain(&self.file.network) {
             return Ok(Layout::default());
         }
@@ -292,7 +292,22 @@ impl<'a> Planner<'a> {
             is_late.extend(nodes.clone().map(|_| starts_late));
         }
         let topology = Some(self.topology(group_of.clone())?);
-        Ok(Layout { group_of, configs, topology, is_late })
+        Ok(Layout { group_of, configs, tags, topology, is_late })
+    }
+
+    /// Returns the tags of each group, those of the rest last.
+    fn tags(&self) -> Result<Vec<Tags>, FileError> {
+        let mut all = Vec::new();
+        for (nth, group) in self.file.group.iter().enumerate() {
+            let tags: Tags = group.tags.clone().into();
+            if tags.encode().len() > TAGS_BYTES_MAX {
+                let message = format!("take {} bytes, at most {TAGS_BYTES_MAX} fit", tags.encode().len());
+                return Err(self.error(&format!("group.{nth}.tags"), message));
+            }
+            all.push(tags);
+        }
+        all.push(Tags::default());
+        Ok(all)
     }
 
     fn topology(&self, group_of: Vec<u16>) -> Result<Topology, FileError> {
@@ -441,10 +456,10 @@ impl<'a> Planner<'a> {
 
     /// Refuses keys that a fault of this kind does not have.
     fn allowed_keys(&self, path: &str, fault: &Fault) -> Result<(), FileError> {
-        use FaultKind::{Crash, Leave, Link, Partition, Restart, Rolling, Rotate, Slow, Stall};
-        let hits = [Crash, Restart, Leave, Stall, Slow, Partition, Rolling];
-        let keys: [(&str, bool, &[FaultKind]); 18] = [
-            ("for", fault.lasts.is_some(), &[Stall, Slow, Partition, Link]),
+        use FaultKind::{Block, Clock, Crash, Leave, Link, Partition, Restart, Rolling, Rotate, Slow, Stall};
+        let hits = [Crash, Restart, Leave, Stall, Block, Slow, Clock, Partition, Rolling];
+        let keys: [(&str, bool, &[FaultKind]); 19] = [
+            ("for", fault.lasts.is_some(), &[Stall, Block, Slow, Clock, Partition, Link]),
             ("nodes", fault.nodes.is_some(), &hits),
             ("share", fault.share.is_some(), &hits),
             ("group", fault.group.is_some(), &hits),
@@ -453,9 +468,10 @@ impl<'a> Planner<'a> {
             ("snapshot", fault.snapshot.is_some(), &[Restart, Rolling]),
             ("leave", fault.leave.is_some(), &[Rolling]),
             ("every", fault.every.is_some(), &[Rolling, Rotate]),
-            ("stall", fault.stall.is_some(), &[Stall]),
-            ("gap", fault.gap.is_some(), &[Stall]),
+            ("stall", fault.stall.is_some(), &[Stall, Block]),
+            ("gap", fault.gap.is_some(), &[Stall, Block]),
             ("input_cost", fault.input_cost.is_some(), &[Slow]),
+            ("jump", fault.jump.is_some(), &[Clock]),
             ("from", fault.from.is_some(), &[Link]),
             ("to", fault.to.is_some(), &[Link]),
             ("both_ways", fault.both_ways.is_some(), &[Link]),
@@ -517,14 +533,20 @@ impl<'a> Planner<'a> {
                 spread: time(fault.spread, Duration::ZERO),
                 has_snapshot,
             },
-            FaultKind::Stall => {
+            FaultKind::Stall | FaultKind::Block => {
                 let lasts = lasts.ok_or_else(|| missing("for"))?;
                 let stall = positive("stall", time(fault.stall, lasts))?;
-                Effect::Stall { lasts, stall, gap: positive("gap", time(fault.gap, GAP))? }
+                let gap = positive("gap", time(fault.gap, GAP))?;
+                Effect::Stall { lasts, stall, gap, blocks_packets: fault.kind == FaultKind::Block }
             }
             FaultKind::Slow => {
                 let Time(cost) = fault.input_cost.ok_or_else(|| missing("input_cost"))?;
                 Effect::Slow { lasts, input_cost: positive("input_cost", cost)? }
+            }
+            FaultKind::Clock => {
+                let jump = fault.jump.map(|Time(jump)| positive("jump", jump)).transpose()?;
+                let stops = lasts.is_some() || jump.is_none();
+                Effect::Clock { stops, lasts, jump: jump.unwrap_or_default() }
             }
             FaultKind::Partition => Effect::Partition { lasts },
             FaultKind::Link => {
@@ -553,21 +575,26 @@ impl<'a> Planner<'a> {
         })
     }
 
-    /// Refuses two partitions at one time, of which neither would be what it says.
+    /// Refuses two partitions at one time, and two faults of the same clocks, of which neither would be what it says.
     fn no_overlap(&self, path: &str, nth: usize) -> Result<(), FileError> {
         let span = |fault: &Fault| {
-            let end = fault.lasts.map_or(Duration::MAX, |Time(lasts)| fault.at.0.saturating_add(lasts));
-            (fault.at.0, end)
+            let is_moment = fault.kind == FaultKind::Clock && fault.jump.is_some();
+            let default = if is_moment { fault.at.0 } else { Duration::MAX };
+            (fault.at.0, fault.lasts.map_or(default, |Time(lasts)| fault.at.0.saturating_add(lasts)))
         };
-        let faults = &self.file.fault;
-        if faults[nth].kind != FaultKind::Partition {
-            return Ok(());
-        }
-        let (start, end) = span(&faults[nth]);
-        for (other, fault) in faults[..nth].iter().enumerate().filter(|(_, fault)| fault.kind == FaultKind::Partition) {
-            let (from, until) = span(fault);
-            if start < until && from < end {
-                return Err(self.error(path, format!("overlaps with the partition fault.{other}")));
+        let (earlier, fault) = (&self.file.fault[..nth], &self.file.fault[nth]);
+        let (start, end) = span(fault);
+        for (other, before) in earlier.iter().enumerate().filter(|(_, before)| before.kind == fault.kind) {
+            let (from, until) = span(before);
+            let (meets, what) = match fault.kind {
+                FaultKind::Partition => (true, "partition"),
+                FaultKind::Clock => {
+                    (before.group == fault.group || before.group.is_none() || fault.group.is_none(), "clock")
+                }
+                _ => return Ok(()),
+            };
+            if meets && start < until && from < end {
+                return Err(self.error(path, format!("overlaps with the {what} fault.{other}")));
             }
         }
         Ok(())
@@ -683,7 +710,9 @@ const fn kind_name(kind: FaultKind) -> &'static str {
         FaultKind::Restart => "restart",
         FaultKind::Leave => "leave",
         FaultKind::Stall => "stall",
+        FaultKind::Block => "block",
         FaultKind::Slow => "slow",
+        FaultKind::Clock => "clock",
         FaultKind::Partition => "partition",
         FaultKind::Link => "link",
         FaultKind::Rolling => "rolling",
@@ -719,6 +748,9 @@ const LOAD_BYTES: u32 = 64;
 
 /// What fits into a user event and into an answer with the default limits.
 const LOAD_BYTES_MAX: u32 = 400;
+
+/// What a node can announce, less the role that loads change.
+const TAGS_BYTES_MAX: usize = serf_proto::limits::META_BYTES_MAX - 32;
 
 /// The time at the start of an event's payload.
 const TIME_BYTES: u32 = 8;

@@ -3,10 +3,10 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use serf_proto::{DropReason, Instant, MessageKind};
+use serf_proto::{Config, DropReason, Instant, MessageKind};
 
 use super::plan::{Course, Plan};
-use super::timeline::{self, Measured, Struck, Timeline};
+use super::timeline::{self, Measured, Planned, Struck, Timeline};
 use crate::addressing::name_of;
 use crate::engine::Progress;
 use crate::histogram::Histogram;
@@ -59,6 +59,7 @@ pub(super) fn run(plan: &Plan, seed: u64, threads: u32, progress: &mut dyn FnMut
     add(&mut records, "", "virtual_s", Some(virtual_s));
     add_world(&mut records, &sent, &node_dropped, &series);
     add_anti_entropy(&mut records, &world.anti_entropy());
+    add_crossed(&mut records, plan, &world);
     let assertions: Vec<_> = plan.assertions.iter().map(|assertion| assertion.check(&records)).collect();
     records.extend(assertions.into_iter().map(Record::Assertion));
     let trace_hash = format!("{:016x}", world.trace_hash());
@@ -87,12 +88,12 @@ fn of_timeline(plan: &Plan, timeline: &Timeline, measured: &Measured, world: &Wo
     let (tally, notes) = (world.tally(), world.notes());
     let mut records = Vec::new();
     for (nth, (fault, struck)) in timeline.faults.iter().zip(&measured.struck).enumerate() {
-        add_fault(&mut records, &fault.name, struck, &notes, nth);
+        add_fault(&mut records, fault, struck, &notes, nth);
         let converged = converged_after(&measured.converged, struck.until, 1.0);
         let since = |at: Duration| (at.saturating_sub(struck.at)).as_secs_f64();
         add(&mut records, &fault.name, "converged_s", converged.map(since));
     }
-    add_detections(&mut records, measured, &notes);
+    add_detections(&mut records, timeline, measured, &notes);
     add_events(&mut records, measured, &notes);
     let dropped = NetDrop::ALL.iter().map(|reason| (reason.name(), tally.drops[*reason as usize])).collect();
     add_counts(&mut records, "network_dropped_count", "reason", &dropped);
@@ -104,6 +105,7 @@ fn of_timeline(plan: &Plan, timeline: &Timeline, measured: &Measured, world: &Wo
     add_count(&mut records, "", "falsely_failed_nodes_count", tally.falsely_failed.len() as u64);
     add_blame(&mut records, &tally);
     add_groups(&mut records, plan, &notes);
+    add_signals(&mut records, plan, &notes);
     add_count(&mut records, "", "wrong_views_count", measured.wrong_views as u64);
     let converged = converged_after(&measured.converged, last_act(measured), 1.0);
     add(&mut records, "", "converged_s", converged.map(|at| at.as_secs_f64()));
@@ -121,7 +123,8 @@ fn of_timeline(plan: &Plan, timeline: &Timeline, measured: &Measured, world: &Wo
     records
 }
 
-fn add_fault(records: &mut Vec<Record>, name: &str, struck: &Struck, notes: &Notes, nth: usize) {
+fn add_fault(records: &mut Vec<Record>, fault: &Planned, struck: &Struck, notes: &Notes, nth: usize) {
+    let name = fault.name.as_str();
     records.push(Record::Phase(Phase {
         phase: name.to_owned(),
         goal: String::new(),
@@ -142,18 +145,16 @@ fn add_fault(records: &mut Vec<Record>, name: &str, struck: &Struck, notes: &Not
         times,
         struck.detections_due,
     );
-    let noticed = struck.victims.iter().filter_map(|node| Some((node, notes.detected.get(node)?)));
-    let noticed: Vec<_> = noticed.filter(|(_, detected)| detected.fault == nth).collect();
     let seconds = |at: Instant| (at - Instant::ZERO).saturating_sub(struck.at).as_secs_f64();
-    let first = noticed.iter().map(|(_, detected)| detected.first.0).min();
-    add(records, name, "first_s", first.map(seconds));
+    add(records, name, "first_s", times.reached(1).map(|first| first.as_secs_f64()));
     add_curve(
         records,
         name,
         i64::try_from(struck.detections_due).unwrap_or(i64::MAX),
         &curve(times, struck.detections_due),
     );
-    for node in &struck.victims {
+    // A cut has as many subjects as there are nodes.
+    for node in struck.victims.iter().filter(|_| fault.is_crash()) {
         let detected = notes.detected.get(node).filter(|detected| detected.fault == nth);
         records.push(Record::Subject(Subject {
             phase: name.to_owned(),
@@ -167,16 +168,17 @@ fn add_fault(records: &mut Vec<Record>, name: &str, struck: &Struck, notes: &Not
 }
 
 /// Adds the detection of all crashes together.
-fn add_detections(records: &mut Vec<Record>, measured: &Measured, notes: &Notes) {
-    let due: u64 = measured.struck.iter().map(|struck| struck.detections_due).sum();
+fn add_detections(records: &mut Vec<Record>, timeline: &Timeline, measured: &Measured, notes: &Notes) {
+    let crashes = || (0..).zip(&timeline.faults).zip(&measured.struck).filter(|((_, fault), _)| fault.is_crash());
+    let due: u64 = crashes().map(|(_, struck)| struck.detections_due).sum();
     if due == 0 {
         return;
     }
     let mut times = Histogram::default();
-    notes.detections.values().for_each(|fault| times.merge(fault));
+    crashes().filter_map(|((nth, _), _)| notes.detections.get(&nth)).for_each(|fault| times.merge(fault));
     let mut firsts: Vec<f64> = Vec::new();
     let mut crashed = 0;
-    for struck in measured.struck.iter().filter(|struck| struck.detections_due > 0) {
+    for (_, struck) in crashes() {
         crashed += struck.victims.len();
         let detected = struck.victims.iter().filter_map(|node| notes.detected.get(node));
         firsts.extend(
@@ -188,7 +190,7 @@ fn add_detections(records: &mut Vec<Record>, measured: &Measured, notes: &Notes)
     add(records, "", "detect_first_p50_s", first_of(crashed.div_ceil(2)));
     add(records, "", "detect_first_max_s", first_of(crashed));
     add_reached(records, "", ["detect_p50_s", "detect_p90_s", "detect_p99_s", "detect_max_s"], &times, due);
-    add(records, "", "detect_share", Some(share(notes.detections.values().map(Histogram::sum).sum(), due)));
+    add(records, "", "detect_share", Some(share(times.sum(), due)));
     add_distribution(records, "detect_s", &times, due);
 }
 
@@ -256,6 +258,29 @@ fn add_groups(records: &mut Vec<Record>, plan: &Plan, notes: &Notes) {
         ] {
             add_labelled(records, "", metric, labels.clone(), counts[alarm as usize]);
         }
+    }
+}
+
+/// Adds the partition signals, if any node gives them.
+fn add_signals(records: &mut Vec<Record>, plan: &Plan, notes: &Notes) {
+    let gives = |config: &Config| !config.serf().partition_stable_after.is_zero();
+    if !gives(&plan.world.config) && !plan.layout.configs.iter().any(gives) {
+        return;
+    }
+    let signals = notes.signals;
+    add_count(records, "", "split_signals_count", signals.splits);
+    add_count(records, "", "majority_signals_count", signals.majorities);
+    add_count(records, "", "zone_signals_count", signals.zones_lost);
+    add_count(records, "", "split_ends_count", signals.ends);
+    add(records, "", "split_signal_last_s", signals.last_split_at.map(Instant::as_secs_f64));
+}
+
+/// Adds the traffic between nodes of different groups.
+fn add_crossed(records: &mut Vec<Record>, plan: &Plan, world: &World) {
+    if plan.groups.len() > 1 {
+        let crossed = world.notes().crossed;
+        add_count(records, "", "between_groups_datagrams_count", crossed.datagrams);
+        add_count(records, "", "between_groups_bytes", crossed.bytes);
     }
 }
 

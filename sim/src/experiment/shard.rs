@@ -18,7 +18,17 @@ impl Shard {
 
     /// Whether a cell is of this share. `cell` is its hash in hexadecimal.
     pub(crate) fn has(self, cell: &str) -> bool {
-        u64::from_str_radix(cell, 16).unwrap_or(0) % self.count == self.index
+        self.has_number(u64::from_str_radix(cell, 16).unwrap_or(0))
+    }
+
+    /// Whether the work of this number is of this share.
+    pub(crate) const fn has_number(self, number: u64) -> bool {
+        number % self.count == self.index
+    }
+
+    /// Returns about how many of `count` consecutive numbers are of this share.
+    pub(crate) const fn share_of(self, count: u64) -> u64 {
+        count.div_ceil(self.count)
     }
 
     /// Whether other shards have cells, too.

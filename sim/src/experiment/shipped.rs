@@ -33,7 +33,9 @@ shipped! {
     "join"
     "leave"
     "lifeguard"
+    "lifeguard-paper"
     "mass-restart"
+    "one-way"
     "overloaded"
     "partition"
     "phases"
@@ -47,9 +49,12 @@ shipped! {
     "scale"
     "slow"
     "slow-nodes"
+    "ten-thousand"
     "two-regions"
     "user-messages"
     "wan-tuning"
+    "zone-cut"
+    "zones"
 }
 
 /// The commented example that `sim init` writes.

@@ -38,7 +38,7 @@ impl Timeline {
                 Effect::Restart { .. } | Effect::Rolling { .. } => 2.0 * count,
                 // Each side loses the other.
                 Effect::Partition { .. } => 2.0 * count.min(f64::from(nodes) - count).max(1.0),
-                Effect::Link { .. } | Effect::Rotate { .. } => 0.0,
+                Effect::Link { .. } | Effect::Rotate { .. } | Effect::Clock { .. } => 0.0,
             }
         };
         let joining = if self.join_spread.is_some() { 0.1 * f64::from(nodes) } else { 0.0 };
@@ -62,6 +62,13 @@ pub(crate) struct Planned {
     pub(crate) effect: Effect,
 }
 
+impl Planned {
+    /// Whether others are to detect that its nodes stopped.
+    pub(crate) const fn is_crash(&self) -> bool {
+        matches!(self.effect, Effect::Crash)
+    }
+}
+
 /// The nodes that a fault hits.
 #[derive(Clone, Debug)]
 pub(crate) struct Victims {
@@ -75,14 +82,45 @@ pub(crate) struct Victims {
 #[derive(Clone, Debug)]
 pub(crate) enum Effect {
     Crash,
-    Restart { down: Duration, spread: Duration, has_snapshot: bool },
+    Restart {
+        down: Duration,
+        spread: Duration,
+        has_snapshot: bool,
+    },
     Leave,
-    Stall { lasts: Duration, stall: Duration, gap: Duration },
-    Slow { lasts: Option<Duration>, input_cost: Duration },
-    Partition { lasts: Option<Duration> },
-    Link { lasts: Option<Duration>, rules: Vec<Rule> },
-    Rolling { down: Duration, every: Duration, has_snapshot: bool, leaves: bool },
-    Rotate { every: Duration },
+    /// The processes stall, or their packets alone.
+    Stall {
+        lasts: Duration,
+        stall: Duration,
+        gap: Duration,
+        blocks_packets: bool,
+    },
+    Slow {
+        lasts: Option<Duration>,
+        input_cost: Duration,
+    },
+    /// The clocks stand still if `stops`, until the end without `lasts`, and are then set ahead.
+    Clock {
+        stops: bool,
+        lasts: Option<Duration>,
+        jump: Duration,
+    },
+    Partition {
+        lasts: Option<Duration>,
+    },
+    Link {
+        lasts: Option<Duration>,
+        rules: Vec<Rule>,
+    },
+    Rolling {
+        down: Duration,
+        every: Duration,
+        has_snapshot: bool,
+        leaves: bool,
+    },
+    Rotate {
+        every: Duration,
+    },
 }
 
 /// Load during a part of the timeline.
@@ -125,7 +163,7 @@ pub(crate) struct Measured {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Struck {
     pub(crate) victims: Vec<u32>,
-    /// Pairs of an observer and a crashed node.
+    /// Pairs of an observer and a node that crashed or was cut from it.
     pub(crate) detections_due: u64,
     /// Start and end; the end is that of the last thing that the fault itself does.
     pub(crate) at: Duration,
@@ -139,6 +177,7 @@ enum Act {
     Strike(usize),
     Return { fault: usize, node: u32, has_snapshot: bool },
     Restore { fault: usize, nodes: Vec<u32> },
+    StartClocks { fault: usize, nodes: Vec<u32> },
     Mend { fault: usize, rules: Vec<Rule> },
     Roll { fault: usize, left: Vec<u32> },
     Stopped { fault: usize, node: u32 },
@@ -246,6 +285,7 @@ impl Course<'_> {
                 self.until(fault, now);
                 nodes.into_iter().for_each(|node| world.set_input_cost(node, Duration::ZERO));
             }
+            Act::StartClocks { fault, nodes } => self.start_clocks(world, fault, &nodes, now),
             Act::Mend { fault, rules } => {
                 self.until(fault, now);
                 world.end_rules(fault, &rules);
@@ -275,9 +315,9 @@ impl Course<'_> {
                 }
             }
             Effect::Leave => victims.iter().for_each(|node| world.inject(Fault::Leave(*node))),
-            Effect::Stall { lasts, stall, gap } => {
+            Effect::Stall { lasts, stall, gap, blocks_packets } => {
                 self.until(nth, now + *lasts);
-                victims.iter().for_each(|node| stalls(world, *node, *lasts, *stall, *gap));
+                victims.iter().for_each(|node| stalls(world, *node, *lasts, [*stall, *gap], *blocks_packets));
                 world.add_subjects(&victims);
             }
             Effect::Slow { lasts, input_cost } => {
@@ -287,7 +327,20 @@ impl Course<'_> {
                     self.plan(now + *lasts, Act::Restore { fault: nth, nodes: victims });
                 }
             }
+            Effect::Clock { stops, lasts, .. } => {
+                world.add_subjects(&victims);
+                if *stops {
+                    victims.iter().for_each(|node| world.inject(Fault::StopClock(*node)));
+                }
+                if let Some(lasts) = lasts {
+                    self.plan(now + *lasts, Act::StartClocks { fault: nth, nodes: victims });
+                } else if !stops {
+                    self.start_clocks(world, nth, &victims, now);
+                }
+            }
             Effect::Partition { lasts } => {
+                let up = world.all(HostState::Up).len();
+                self.measured.struck[nth].detections_due = (2 * victims.len() * (up - victims.len())) as u64;
                 let others = NodeSet::of((0..world.nodes()).filter(|node| !victims.contains(node)));
                 let rules = Rule::partition(NodeSet::of(victims), others, None).to_vec();
                 self.link(world, nth, rules, *lasts, now);
@@ -300,6 +353,13 @@ impl Course<'_> {
             }
             Effect::Rotate { .. } => self.begin_rotation(world, nth, now),
         }
+    }
+
+    /// Lets clocks run, set ahead by what the fault says.
+    fn start_clocks(&mut self, world: &mut World, fault: usize, nodes: &[u32], now: Duration) {
+        let Effect::Clock { jump, .. } = self.timeline.faults[fault].effect else { return };
+        self.until(fault, now);
+        nodes.iter().for_each(|node| world.inject(Fault::StartClock { node: *node, jump }));
     }
 
     fn link(&mut self, world: &mut World, fault: usize, rules: Vec<Rule>, lasts: Option<Duration>, now: Duration) {
@@ -412,10 +472,15 @@ fn draw(world: &mut World, victims: &Victims) -> Vec<u32> {
 }
 
 /// Schedules the stalls of one node; several begin at a random time, so that the nodes do not stall in step.
-fn stalls(world: &mut World, node: u32, lasts: Duration, stall: Duration, gap: Duration) {
+fn stalls(world: &mut World, node: u32, lasts: Duration, [stall, gap]: [Duration; 2], blocks_packets: bool) {
     let mut from = if stall < lasts { world.rng().duration_below(stall + gap) } else { Duration::ZERO };
     while from < lasts {
-        world.stall_after(node, from, stall.min(lasts - from));
+        let time = stall.min(lasts - from);
+        if blocks_packets {
+            world.block_after(node, from, time);
+        } else {
+            world.stall_after(node, from, time);
+        }
         from += stall + gap;
     }
 }

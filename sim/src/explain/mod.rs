@@ -1,9 +1,11 @@
 //! Timeline of one member: who suspected it, why, who confirmed, when it was declared failed, and how the news spread.
 
 mod news;
+#[cfg(feature = "cli")]
 mod story;
 
 pub(crate) use self::news::{Fact, News};
+#[cfg(feature = "cli")]
 pub(crate) use self::story::Story;
 use crate::world::World;
 
@@ -16,6 +18,7 @@ impl World {
     }
 
     /// Returns the timeline of the member; `None` if none was recorded.
+    #[cfg(feature = "cli")]
     pub(crate) fn story(&mut self) -> Option<Story> {
         let notes: Vec<_> = self.all_notes().filter_map(|notes| notes.news.as_ref()).collect();
         let member = notes.iter().find_map(|news| news.member())?;

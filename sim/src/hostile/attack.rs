@@ -1,5 +1,8 @@
+use serde::{Deserialize, Serialize};
+
 /// A kind of attack. Every message is well-formed and could come from a member; only its content is extreme.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Attack {
     /// Accusations at incarnations at and next to every bound, mostly to the accused itself.
@@ -40,10 +43,14 @@ pub enum Attack {
     Nested,
     /// Streams that send nothing, half a message, or less than announced.
     Silence,
+    /// Digests that always differ, and answers to reconciliations that contradict each other, are as long as possible,
+    /// or never come.
+    Digests,
 }
 
 impl Attack {
-    /// The attacks that drawn worlds use.
+    /// The attacks that drawn worlds combine. [`Attack::Digests`] is drawn besides, so that the worlds of older seeds keep
+    /// their attacks.
     pub const DRAWN: [Self; 17] = [
         Self::Accuse,
         Self::Exalt,
@@ -85,6 +92,7 @@ impl Attack {
             Self::Askers => "askers",
             Self::Nested => "nested",
             Self::Silence => "silence",
+            Self::Digests => "digests",
         }
     }
 
@@ -95,7 +103,7 @@ impl Attack {
 
     /// Returns all attacks.
     pub fn all() -> impl Iterator<Item = Self> {
-        Self::DRAWN.into_iter().chain([Self::Hordes])
+        Self::DRAWN.into_iter().chain([Self::Digests, Self::Hordes])
     }
 }
 

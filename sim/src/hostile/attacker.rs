@@ -102,6 +102,7 @@ impl Attacker {
             Attack::Askers => self.forge_queries(view),
             Attack::Nested => self.nest(view),
             Attack::Silence => self.hold_streams(),
+            Attack::Digests => self.disagree(view),
         }
         core::mem::take(&mut self.messages)
     }

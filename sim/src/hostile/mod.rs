@@ -6,12 +6,13 @@
 //! which the attacker observes incarnations, clocks and packets of the others.
 //!
 //! `attack` names the kinds of attack, `plan` draws the kinds and times of a world, `packet_builder` encodes and seals, `numbers`
-//! draws the extremes; `swim`, `serf` and `streams` implement the kinds.
+//! draws the extremes; `swim`, `serf`, `streams` and `digests` implement the kinds.
 
 mod attack;
 mod attack_message;
 mod attacker;
 pub(crate) mod cost;
+mod digests;
 mod numbers;
 mod packet_builder;
 mod plan;

@@ -60,6 +60,16 @@ impl PacketBuilder {
         Some(self.buf[..len].to_vec())
     }
 
+    /// Encodes a frame of the native codec; `None` if it exceeds any packet.
+    pub(super) fn native(&mut self, write: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -> Option<Vec<u8>> {
+        // The layers around a frame need some of the packet.
+        let room = PACKET_BYTES_MAX - LAYERS_ROOM;
+        let mut writer = Writer::new(&mut self.buf[..room]);
+        write(&mut writer).ok()?;
+        let len = writer.len();
+        Some(self.buf[..len].to_vec())
+    }
+
     /// Packs the frames into as few packets of up to 64 KiB as possible.
     pub(super) fn packets(&mut self, frames: &[Vec<u8>], is_packed: bool) -> Vec<Bytes> {
         let mut rest = frames;
@@ -180,6 +190,9 @@ pub(super) fn compound(frames: &[Vec<u8>]) -> Vec<u8> {
 
 /// The type byte of a native user message on a stream.
 const NATIVE_USER: u8 = native::NATIVE | hashicorp::USER;
+
+/// Room for label, encryption and checksum.
+const LAYERS_ROOM: usize = 512;
 
 /// Overhead besides name and payload.
 const MESSAGE_ROOM: usize = 4096;

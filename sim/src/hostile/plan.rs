@@ -1,6 +1,7 @@
 use core::time::Duration;
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
 use serf_proto::{Instant, Rng};
 
 use super::Attack;
@@ -23,8 +24,6 @@ pub enum Hostility {
 /// Schedule of the hostile host of a world.
 #[derive(Clone, Debug)]
 pub(crate) struct AttackSchedule {
-    /// The kinds of attack that it uses.
-    pub(crate) kinds: BTreeSet<Attack>,
     /// Times of the attacks, in order.
     pub(crate) at: Vec<(Instant, Attack)>,
     /// Whether its node joins the cluster. Otherwise the attacker knows only names and addresses.
@@ -34,7 +33,8 @@ pub(crate) struct AttackSchedule {
 }
 
 /// Fate of the hostile host's node after the attack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum AfterAttack {
     /// Stays and behaves honestly.
     Stays,
@@ -47,8 +47,14 @@ pub(crate) enum AfterAttack {
 impl AttackSchedule {
     /// Draws a schedule from its own RNG stream, so that a world has the same faults with and without attacks. Each
     /// world uses a few kinds (swarm testing, Groce et al. 2012): in a mix of all kinds, one hides the effects of
-    /// another.
-    pub(crate) fn draw(rng: &mut Rng, hostility: Hostility, from: Instant, time: Duration) -> Self {
+    /// another. Digests are drawn last and from a stream of their own, so that they shift no other draw.
+    pub(crate) fn draw(
+        rng: &mut Rng,
+        digest_rng: &mut Rng,
+        hostility: Hostility,
+        from: Instant,
+        time: Duration,
+    ) -> Self {
         let kinds: BTreeSet<Attack> = match hostility {
             Hostility::Only(attack) => BTreeSet::from([attack]),
             _ if rng.below(8) == 0 => Attack::DRAWN.into(),
@@ -63,13 +69,19 @@ impl AttackSchedule {
                 rounds_of(rng, attack, from, time, &mut at);
             }
         }
-        at.sort_by_key(|(at, _)| *at);
         let after_attack = match rng.below(3) {
             0 => AfterAttack::Stays,
             1 => AfterAttack::Leaves,
             _ => AfterAttack::Crashes,
         };
-        Self { kinds, at, joins: rng.below(4) > 0, after_attack }
+        let joins = rng.below(4) > 0;
+        if !matches!(hostility, Hostility::Only(_)) && digest_rng.below(4) == 0 {
+            for _ in 0..1 + digest_rng.below(3) {
+                rounds_of(digest_rng, Attack::Digests, from, time, &mut at);
+            }
+        }
+        at.sort_by_key(|(at, _)| *at);
+        Self { at, joins, after_attack }
     }
 }
 
@@ -78,7 +90,7 @@ fn rounds_of(rng: &mut Rng, attack: Attack, from: Instant, time: Duration, at: &
     let begins = rng.duration_below(time);
     let rounds = match attack {
         Attack::Filters => 1,
-        Attack::Pings | Attack::Replays => 1 + rng.below(20),
+        Attack::Pings | Attack::Replays | Attack::Digests => 1 + rng.below(20),
         _ => 1 + rng.below(4),
     };
     let longest = if rng.below(2) == 0 { Duration::from_millis(200) } else { Duration::from_secs(5) };

@@ -1,11 +1,12 @@
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serf_proto::{Instant, Rng};
 
 use super::{Latency, Link};
 
 /// Default behaviour of every link; rules override it. Probabilities are in parts per million.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkModel {
     latency_min: Duration,
     latency_max: Duration,

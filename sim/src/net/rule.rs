@@ -1,11 +1,12 @@
 use core::ops::Range;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serf_proto::Instant;
 
 /// An exception to the link model for packets between given nodes during a given time. A partition consists of two
 /// dropping rules, a one-way partition of one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
     /// Senders.
     pub from: NodeSet,
@@ -18,7 +19,8 @@ pub struct Rule {
 }
 
 /// Effect of a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// Drops everything. Streams stall.
     Drop,
@@ -32,7 +34,8 @@ pub enum Effect {
 }
 
 /// A set of nodes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum NodeSet {
     /// Every node.
     All,

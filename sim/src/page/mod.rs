@@ -33,6 +33,21 @@ pub(crate) fn render(runs: &[Results], command: &str, story: Option<&str>) -> St
     html.finish(&title, &head(runs, &groups, command))
 }
 
+#[cfg(feature = "replay")]
+/// Renders a timeline: lines of time and text, and what is said of the whole.
+pub(crate) fn timeline(title: &str, lines: &[(String, String)], verdicts: &[String]) -> String {
+    let mut html = Html::default();
+    let mut list = String::from("<ol class=\"story\">\n");
+    for (time, text) in lines {
+        list.push_str(&format!("<li><b>{}</b> {}</li>\n", escape(time), escape(text)));
+    }
+    list.push_str("</ol>\n");
+    html.section("Timeline");
+    html.raw(&list);
+    let verdicts: Vec<String> = verdicts.iter().map(|verdict| escape(verdict)).collect();
+    html.finish(title, &verdicts.join("<br>"))
+}
+
 /// Renders one chart of runs as an SVG file: a metric such as `crash/reached_p99_s` over the varied parameters, or without one the
 /// share of right views, or of what was noticed, over time. `None` if the runs have none.
 pub(crate) fn chart(runs: &[Results], metric: Option<&str>) -> Option<String> {

@@ -18,7 +18,6 @@ mod steps;
 use core::fmt;
 use core::time::Duration;
 
-use clap::ValueEnum;
 use serde::{Serialize, Serializer};
 
 pub use self::steps::Figures;
@@ -28,7 +27,8 @@ use crate::truth::HostState;
 use crate::world::World;
 
 /// One phase of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Phase {
     /// Nodes start one after another and join, until every node sees every node alive.
     Join,
@@ -83,8 +83,9 @@ impl Phase {
     }
 
     /// Returns all phases in the order of execution.
-    pub fn all() -> &'static [Self] {
-        Self::value_variants()
+    pub const fn all() -> &'static [Self] {
+        use Phase::{Crash, Event, Flap, Idle, Join, Leave, Partition, Query, Rejoin, Restart, Rotate, Rtt, Slow};
+        &[Join, Event, Query, Crash, Leave, Rejoin, Partition, Restart, Slow, Flap, Rotate, Rtt, Idle]
     }
 
     /// Returns a one-line summary.
@@ -286,4 +287,16 @@ fn draw_victims(world: &mut World, ppm: u32) -> Vec<u32> {
 fn share_of_up(world: &World, ppm: u32) -> usize {
     let up = world.all(HostState::Up).len();
     (up * ppm as usize / 1_000_000).max(1).min(up)
+}
+
+#[cfg(all(test, feature = "cli"))]
+mod tests {
+    use clap::ValueEnum as _;
+
+    use super::Phase;
+
+    #[test]
+    fn all_phases_are_listed_in_their_order() {
+        assert_eq!(Phase::all(), Phase::value_variants());
+    }
 }

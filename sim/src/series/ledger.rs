@@ -145,7 +145,7 @@ impl Flow {
 }
 
 /// An IPv4 header without options, and a UDP header.
-pub(super) const HEADER_BYTES: u32 = 20 + 8;
+pub(crate) const HEADER_BYTES: u32 = 20 + 8;
 
 const ALARMS: usize = 3;
 

@@ -10,7 +10,7 @@ mod rates;
 use serde::{Deserialize, Serialize};
 
 use self::ledger::Bucket;
-pub(crate) use self::ledger::{Alarm, Ledger};
+pub(crate) use self::ledger::{Alarm, HEADER_BYTES, Ledger};
 pub(crate) use self::meter::Meter;
 
 /// Time series of a run, one value per bucket of [`Series::bucket_s`] virtual seconds since the start.

@@ -1,6 +1,9 @@
 //! The hostile host.
 
+use serf_proto::{Candidate, Policy, SharedPolicy, Veto};
+
 use super::World;
+use crate::addressing::{addr_of, node_of};
 use crate::command::{Command, StartFrom};
 use crate::hostile::{AfterAttack, Attack, AttackMessage, Attacker, AttackerView};
 
@@ -45,8 +48,26 @@ impl World {
         attacker.map_or(0, |attacker| attacker.ghosts_invented())
     }
 
+    /// Gives all nodes that start from now on a policy that admits a name only at the address of its host, as an inventory
+    /// of hosts would.
+    pub(crate) fn admit_own_hosts_only(&mut self) {
+        self.shared.policy = Some(SharedPolicy::new(OwnHostsOnly));
+    }
+
     /// From now on it is a violation if a node loses its name in a vote.
     pub(crate) const fn expect_names_kept(&mut self) {
         self.shared.names_kept = true;
+    }
+}
+
+/// See [`World::admit_own_hosts_only`].
+struct OwnHostsOnly;
+
+impl Policy for OwnHostsOnly {
+    fn admits(&self, candidate: &Candidate<'_>) -> Result<(), Veto> {
+        match node_of(candidate.name()) {
+            Some(node) if addr_of(node) == candidate.addr() => Ok(()),
+            _ => Err(Veto::new("no host of this name has this address")),
+        }
     }
 }

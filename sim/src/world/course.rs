@@ -75,7 +75,7 @@ impl World {
     /// Applies a rule from now on. If it drops packets, failures across it are no false alarms.
     pub(crate) fn add_rule(&mut self, fault: usize, rule: Rule) {
         if rule.effect == crate::net::Effect::Drop {
-            self.shared.truth.cut(fault, rule.from.clone(), rule.to.clone());
+            self.shared.truth.cut(self.now, fault, rule.from.clone(), rule.to.clone());
         }
         self.shared.network.rules.push(rule);
     }

@@ -1,11 +1,13 @@
 //! The simulated world: hosts, the network, and virtual time.
 
+mod app;
 mod attacker;
 mod command;
 mod counters;
 mod course;
 mod fault;
 mod goal;
+mod inspect;
 mod judge;
 mod replay;
 

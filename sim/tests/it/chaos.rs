@@ -1,9 +1,10 @@
 //! Randomly drawn worlds and faults. Add each failing seed to `every_seed_that_ever_failed_passes`.
 
 use core::time::Duration;
+use std::collections::BTreeSet;
 
 use serf_proto::{Config, Options};
-use sim::{ChaosOptions, ChaosReport, Fault, Hostility, chaos};
+use sim::{ChaosOptions, ChaosReport, ChaosWorld, Fault, Hostility, Sight, chaos};
 
 fn run(seed: u64) -> ChaosReport {
     let config = Config::new(Options::lan().hashicorp_pace()).expect("the profile is valid");
@@ -17,6 +18,7 @@ fn run(seed: u64) -> ChaosReport {
             faults_time,
             config,
             hostility: Hostility::Never,
+            is_swarm: false,
             trace: None,
         },
     )
@@ -48,6 +50,57 @@ fn every_seed_that_ever_failed_passes() {
     for seed in [15, 24, 43, 134, 451] {
         survives(seed);
     }
+}
+
+/// The draws of a swarm, with nodes as in small campaigns.
+fn swarm() -> ChaosOptions {
+    ChaosOptions {
+        nodes_min: 3,
+        nodes_max: 60,
+        threads: 1,
+        faults_time: Duration::from_secs(120),
+        config: Config::new(Options::lan()).expect("the profile is valid"),
+        hostility: Hostility::Drawn,
+        is_swarm: true,
+        trace: None,
+    }
+}
+
+#[test]
+fn worlds_of_a_swarm_know_different_faults_and_keep_every_rule() {
+    let reports: Vec<ChaosReport> = (1..=40).map(|seed| chaos(seed, &swarm())).collect();
+    for report in &reports {
+        assert!(report.is_fine(), "seed {}: {:#?} deaf {:?}", report.seed, report.violations, report.deaf);
+    }
+    let kinds =
+        |report: &ChaosReport| -> BTreeSet<&str> { report.faults.iter().map(|(_, fault)| fault.kind()).collect() };
+    for kind in ["crashes", "power failures", "stalls", "cuts", "leaves", "key rotations", "assaults"] {
+        let knowing = reports.iter().filter(|report| kinds(report).contains(kind)).count();
+        assert!((1..40).contains(&knowing), "{knowing} of 40 worlds know {kind}");
+    }
+    let seen: BTreeSet<&str> = reports.iter().flat_map(|report| report.seen.iter().copied()).collect();
+    assert!(seen.len() > Sight::all().len() / 2, "{seen:?}");
+}
+
+#[test]
+fn a_drawn_world_is_the_same_from_its_file_and_on_any_number_of_threads() {
+    for seed in [5, 6] {
+        let world = ChaosWorld::draw(seed, &swarm());
+        let read = ChaosWorld::from_json(&world.to_json().expect("it can be written")).expect("it can be read");
+        assert_eq!(read, world);
+        let [drawn, read] = [world.run(1, None), read.run(3, None)];
+        assert_eq!((drawn.trace_hash, drawn.seen), (read.trace_hash, read.seen));
+    }
+}
+
+#[test]
+fn a_file_with_a_fault_of_no_node_is_refused() {
+    let world = ChaosWorld::draw(5, &swarm()).to_json().expect("it can be written");
+    let nodes = ChaosWorld::draw(5, &swarm()).nodes();
+    let wrong = world.replacen(&format!("\"nodes\": {nodes}"), "\"nodes\": 2", 1);
+    assert_ne!(wrong, world);
+    assert!(ChaosWorld::from_json(&wrong).is_err_and(|error| error.starts_with("there is no node for")));
+    assert!(ChaosWorld::from_json("{}").is_err());
 }
 
 #[test]

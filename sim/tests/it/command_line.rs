@@ -34,6 +34,10 @@ fn nonsense_is_refused_in_one_line_and_with_code_2() {
         &["chaos", "--nodes", "1..4"],
         &["chaos", "--seeds", "0"],
         &["chaos", "--hostile", "kind"],
+        &["chaos", "--shard", "3/2"],
+        &["chaos", "--for", "long"],
+        &["chaos", "--repeat", "no-such-file.json"],
+        &["chaos", "--repeat", "world.json", "--swarm"],
         &["strikes", "--rounds", "0"],
     ] {
         let Output { status, stdout, stderr } = sim(options);
@@ -177,6 +181,40 @@ fn chaos_reports_the_faults_of_its_worlds() {
     assert!(status.success(), "{report}");
     assert_eq!((&report["seeds"], report["failed"].as_array().map(Vec::len)), (&serde_json::json!(3), Some(0)));
     assert!(report["faults"].as_object().is_some_and(|faults| faults.len() > 5), "{report}");
+}
+
+#[test]
+fn shards_of_a_campaign_run_each_seed_once_and_a_campaign_ends_by_time() {
+    let run = |more: &[&str]| -> serde_json::Value {
+        let Output { stdout, .. } =
+            sim(&[&["chaos", "--seeds", "6", "--nodes", "3..6", "--faults-for", "30s", "--json"][..], more].concat());
+        serde_json::from_slice(&stdout).expect("it is JSON")
+    };
+    let all = run(&[]);
+    let shards = ["1/3", "2/3", "3/3"].map(|shard| run(&["--shard", shard]));
+    for key in ["worlds", "nodes", "suspicions"] {
+        let sum: u64 = shards.iter().map(|shard| shard[key].as_u64().expect("a number")).sum();
+        assert_eq!(all[key], sum, "{key}");
+    }
+    assert!(shards.iter().all(|shard| shard["worlds"] == 2), "{shards:?}");
+    assert_eq!(run(&["--for", "0"])["worlds"], 0);
+}
+
+#[test]
+fn a_world_that_fails_is_shrunk_to_a_file_that_repeats_it() {
+    let directory = std::env::temp_dir().join(format!("sim-shrink-{}", std::process::id()));
+    let at = directory.to_str().expect("a temporary directory has a plain name");
+    let sight = "a datagram was cut off by a partition";
+    let Output { status, stdout, .. } =
+        sim(&["chaos", "--seeds", "2", "--nodes", "4..6", "--reject", sight, "--hostile", "never", "--shrink", at]);
+    let stdout = String::from_utf8_lossy(&stdout);
+    assert_eq!(status.code(), Some(1), "{stdout}");
+    let file =
+        std::fs::read_dir(&directory).expect("it was written").next().expect("a world failed").expect("a file").path();
+    let Output { status, stdout, .. } = sim(&["chaos", "--repeat", file.to_str().expect("a plain name")]);
+    let stdout = String::from_utf8_lossy(&stdout);
+    assert!(status.code() == Some(1) && stdout.contains(sight) && stdout.contains("Faults: 1 cuts\n"), "{stdout}");
+    std::fs::remove_dir_all(&directory).expect("it is ours");
 }
 
 #[test]

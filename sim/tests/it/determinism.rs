@@ -59,6 +59,22 @@ fn a_node_alone_gives_the_same_outputs_for_its_recorded_inputs() {
 }
 
 #[test]
+fn a_node_whose_clock_stood_still_and_jumped_is_replayed_by_its_own_clock() {
+    let mut world = World::new(options(20, 3, 2, model()));
+    world.record(7);
+    world.start_converged();
+    world.run_for(Duration::from_secs(10));
+    world.inject(sim::Fault::StopClock(7));
+    world.run_for(Duration::from_secs(20));
+    world.inject(sim::Fault::StartClock { node: 7, jump: Duration::from_secs(5) });
+    world.run_for(Duration::from_secs(20));
+    let recording = world.recording().expect("node 7 has started");
+    let (last, _) = recording.inputs.last().expect("it has inputs");
+    assert!(*last - serf_proto::Instant::ZERO < Duration::from_secs(36), "it is 15 s behind: {last}");
+    assert_eq!(world.replay(recording), recording.outputs);
+}
+
+#[test]
 fn queries_are_the_same_for_any_number_of_threads() {
     let run = |threads| {
         let model = model().with_loss_ppm(100_000);

@@ -366,6 +366,17 @@ fn nonsense_in_a_scenario_is_one_line_with_its_place_and_nothing_runs() {
             "x.toml:12: fault.1: overlaps with the partition fault.0",
         ),
         (
+            fault(
+                "kind = \"clock\"\nnodes = 1\n[[fault]]\nat = \"20s\"\nkind = \"clock\"\ngroup = \"eu\"\njump = \"1s\"",
+            ),
+            "x.toml:11: fault.1: overlaps with the clock fault.0",
+        ),
+        (fault("kind = \"clock\"\nnodes = 1\njump = \"0s\""), "x.toml:11: fault.0.jump: must be above zero"),
+        (
+            fault("kind = \"stall\"\nnodes = 1\nfor = \"5s\"\njump = \"1s\""),
+            "x.toml:12: fault.0.jump: a fault of kind stall has no such key",
+        ),
+        (
             fault("kind = \"crash\"\nnodes = 1").replace("at = \"5s\"", "at = \"2m\""),
             "x.toml:8: fault.0.at: is not before the end",
         ),
@@ -496,6 +507,46 @@ fn a_slow_processor_delays_its_node_and_an_overloaded_one_is_suspected() {
     let suspicions = |cost: &str| value(&scratch.run(&text(cost), &[]), "false_suspicions_count");
     assert_eq!(suspicions("1ms"), 0.0, "a few inputs a second leave it idle");
     assert!(suspicions("900ms") > 0.0, "it cannot keep up");
+}
+
+#[test]
+fn a_clock_that_stands_still_is_no_stall_of_the_process() {
+    let scratch = Scratch::new("clock");
+    let text = |kind: &str| {
+        format!(
+            "for = \"60s\"\n[cluster]\nnodes = 30\n\
+             [[fault]]\nkind = \"{kind}\"\nat = \"1s\"\nnodes = 3\nfor = \"40s\"\n"
+        )
+    };
+    let alarms = |text: &str| {
+        let run = scratch.run(text, &[]);
+        (value(&run, "false_suspicions_count"), value(&run, "wrong_views_count"))
+    };
+    let (of_stalls, _) = alarms(&text("stall"));
+    assert!(of_stalls >= 3.0 * 27.0, "a stalled process answers nothing: {of_stalls}");
+    assert_eq!(alarms(&text("clock")), (0.0, 0.0), "it answers");
+    assert_eq!(alarms(&format!("{}jump = \"40s\"\n", text("clock"))), (0.0, 0.0), "set right afterwards");
+    let forward = text("clock").replace("for = \"40s\"", "jump = \"10s\"");
+    assert_eq!(alarms(&forward), (0.0, 0.0), "all timers of ten seconds at once");
+}
+
+#[test]
+fn blocked_packets_make_a_node_take_healthy_members_for_failed_and_a_stall_does_not() {
+    let scratch = Scratch::new("block");
+    let failures = |kind: &str| {
+        let text = format!(
+            "as = \"hashicorp\"\nfor = \"90s\"\n[cluster]\nnodes = 32\n[settings]\nlifeguard = false\n\
+             [[fault]]\nkind = \"{kind}\"\nat = \"1s\"\nnodes = 4\nfor = \"60s\"\nstall = \"16384ms\"\ngap = \"64ms\"\n"
+        );
+        let run = scratch.run(&text, &[]);
+        let is_it = |metric: &&results::Metric| {
+            let of = |label: &str| metric.labels.get(label).map(String::as_str);
+            metric.name == "false_failures_count" && of("of") == Some("healthy") && of("by") == Some("slow")
+        };
+        run.metrics().find(is_it).and_then(|metric| metric.value).unwrap_or(0.0)
+    };
+    assert_eq!(failures("stall"), 0.0, "the refutations are read before the suspicions end");
+    assert!(failures("block") > 0.0, "the refutations wait");
 }
 
 #[test]
@@ -630,4 +681,176 @@ wrong_views = 0
     assert_eq!(run.metric("rolling", "victims_count"), Some(4.0));
     assert_eq!(run.metric("restart", "victims_count"), Some(4.0));
     assert!(run.is_fine());
+}
+
+/// Three zones of 50 nodes, 80 ms apart.
+const ZONES: &str = r#"
+[cluster]
+nodes = 150
+[[group]]
+name = "a"
+nodes = 50
+tags = { zone = "a" }
+[[group]]
+name = "b"
+nodes = 50
+tags = { zone = "b" }
+[[group]]
+name = "c"
+nodes = 50
+tags = { zone = "c" }
+[network]
+latency = "1ms"
+loss = 0.01
+[[network.between]]
+from = "a"
+to = "b"
+latency = "80ms"
+[[network.between]]
+from = "a"
+to = "c"
+latency = "80ms"
+[[network.between]]
+from = "b"
+to = "c"
+latency = "80ms"
+[assert]
+wrong_views = 0
+false_failures = 0
+"#;
+
+/// Runs a timeline on [`ZONES`], without zones and with them.
+fn with_and_without_zones(name: &str, timeline: &str) -> [Results; 2] {
+    let scratch = Scratch::new(name);
+    ["", "zone"]
+        .map(|tag| scratch.run(&format!("{timeline}\n{ZONES}"), &["--set", &format!("settings.zone_tag={tag}")]))
+}
+
+#[test]
+fn zones_save_four_fifths_of_the_bytes_between_them_and_delay_no_detection() {
+    let timeline = r#"
+for = "90s"
+[[fault]]
+kind = "crash"
+at = "10s"
+nodes = 6
+[[load]]
+kind = "event"
+per_second = 0.5
+[[load]]
+kind = "tags"
+per_second = 0.5
+"#;
+    let [without, with] = with_and_without_zones("zones", timeline);
+    let ratio = |metric: &str| value(&with, metric) / value(&without, metric);
+    assert!(ratio("between_groups_bytes") < 0.2, "{}", ratio("between_groups_bytes"));
+    for metric in ["detect_p99_s", "detect_max_s"] {
+        assert!(ratio(metric) < 1.2, "{metric}: {}", ratio(metric));
+    }
+    assert_eq!([&without, &with].map(|run| value(run, "event_share")), [1.0; 2]);
+    assert!(value(&with, "event_p99_s") < value(&without, "event_p99_s") + 1.0);
+}
+
+#[test]
+fn a_cut_zone_is_seen_by_both_sides_nearly_as_soon_with_zones() {
+    let timeline = r#"
+for = "4m"
+[settings]
+partition_stable_after = "15s"
+[[fault]]
+kind = "partition"
+at = "20s"
+for = "90s"
+group = "c"
+"#;
+    let [without, with] = with_and_without_zones("zone-cut", timeline);
+    for metric in ["reached_p99_s", "reached_p100_s"] {
+        let [before, after] = [&without, &with].map(|run| run.metric("partition", metric).expect("all see it"));
+        assert!(after < before * 1.2, "{metric}: {after} instead of {before}");
+    }
+    assert!(value(&with, "zone_signals_count") >= 150.0, "every node names the zones that it has lost");
+    assert_eq!(value(&without, "zone_signals_count"), 0.0);
+}
+
+/// A timeline of three groups of 20 nodes whose links are cut for two minutes as `cuts` say.
+fn signals_of(name: &str, cuts: &[(&str, &str)]) -> Results {
+    let mut text = r#"
+for = "6m"
+[cluster]
+nodes = 60
+[[group]]
+name = "a"
+nodes = 20
+[[group]]
+name = "b"
+nodes = 20
+[[group]]
+name = "c"
+nodes = 20
+[network]
+loss = 0.02
+[settings]
+partition_stable_after = "15s"
+[assert]
+wrong_views = 0
+false_failures = 0
+"#
+    .to_owned();
+    for (from, to) in cuts {
+        let cut = format!("from = \"{from}\"\nto = \"{to}\"\nboth_ways = true\ndrop = true\n");
+        text += &format!("[[fault]]\nkind = \"link\"\nat = \"30s\"\nfor = \"2m\"\n{cut}");
+    }
+    Scratch::new(name).run(&text, &[])
+}
+
+#[test]
+fn every_node_reports_a_cut_in_two_and_only_the_larger_side_has_the_majority() {
+    let run = signals_of("two-sides", &[("a", "b"), ("a", "c")]);
+    let counts =
+        ["split_signals_count", "majority_signals_count", "split_ends_count"].map(|metric| value(&run, metric));
+    // Once, except where the last failures are noticed long after the others.
+    assert!((60.0..66.0).contains(&counts[0]) && counts[1..] == [40.0, 60.0], "{counts:?}");
+    assert!(value(&run, "split_signal_last_s") < 30.0 + 60.0, "{}", value(&run, "split_signal_last_s"));
+}
+
+#[test]
+fn every_node_reports_a_cut_in_three_and_no_side_has_the_majority() {
+    let run = signals_of("three-sides", &[("a", "b"), ("a", "c"), ("b", "c")]);
+    let counts = ["split_signals_count", "majority_signals_count"].map(|metric| value(&run, metric));
+    assert!((60.0..120.0).contains(&counts[0]) && counts[1] == 0.0, "{counts:?}");
+    assert!(value(&run, "split_ends_count") >= 60.0, "the sides may come together one after the other");
+}
+
+#[test]
+fn deaf_nodes_declare_no_member_failed_alone_when_three_must_accuse_it() {
+    let text = r#"
+for = "3m"
+[cluster]
+nodes = 60
+[[group]]
+name = "deaf"
+nodes = 3
+[[fault]]
+kind = "link"
+at = "10s"
+for = "2m"
+from = "rest"
+to = "deaf"
+drop = true
+"#;
+    let scratch = Scratch::new("deaf");
+    let about_the_rest = |accusers: &str| {
+        let run = scratch.run(text, &["--set", &format!("settings.accusers_min={accusers}")]);
+        let verdicts = |name: &str, group: &str| {
+            let of_group = |metric: &&results::Metric| {
+                metric.name == name && metric.labels.get("group").is_some_and(|label| label == group)
+            };
+            run.metrics().find(of_group).and_then(|metric| metric.value).expect("there are groups")
+        };
+        assert_eq!(verdicts("true_failures_count", "deaf"), 57.0 * 3.0, "all others find the deaf");
+        assert_eq!(value(&run, "wrong_views_count"), 0.0);
+        verdicts("true_failures_count", "rest")
+    };
+    let [one, three] = ["1", "3"].map(about_the_rest);
+    assert!(one >= 20.0 && three * 10.0 <= one, "{one} verdicts of the deaf with one accuser, {three} with three");
 }

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use crate::common::{converged, model, options};
-use serf_proto::{Instant, Status};
+use serf_proto::{Instant, MessageKind, Status};
 use sim::{Effect, Fault, NodeSet, Rule, World};
 
 const NODES: u32 = 40;
@@ -69,6 +69,52 @@ fn a_short_stall_is_forgiven_and_a_long_one_is_not() {
     world.inject(Fault::Resume(6));
     world.run_for(Duration::from_secs(120));
     assert_agreement(&world);
+}
+
+/// Returns how many pings and acks a node has sent.
+fn pings_and_acks(world: &World, node: u32) -> (u64, u64) {
+    let stats = world.node(node).expect("it runs").stats();
+    let of = |kind| {
+        let counts = MessageKind::ALL.iter().zip(&stats.messages_out);
+        counts.filter(|(of, _)| **of == kind).map(|(_, sent)| sent.messages).sum()
+    };
+    (of(MessageKind::Ping), of(MessageKind::Ack))
+}
+
+#[test]
+fn a_node_whose_clock_stands_still_answers_probes_and_sends_none() {
+    let mut world = converged(options(NODES, 10, 2, model()));
+    world.inject(Fault::StopClock(6));
+    world.run_for(Duration::from_secs(1));
+    let (pings, acks) = pings_and_acks(&world, 6);
+    world.run_for(Duration::from_secs(60));
+    let (pings_then, acks_then) = pings_and_acks(&world, 6);
+    assert_eq!(pings_then, pings, "its probe timer does not fire");
+    assert!(acks_then >= acks + 30, "it is probed once a second: {acks_then} acks after {acks}");
+    assert_agreement(&world);
+    world.inject(Fault::StartClock { node: 6, jump: Duration::ZERO });
+    world.run_for(Duration::from_secs(30));
+    assert!(pings_and_acks(&world, 6).0 >= pings + 20, "it probes again, once a second");
+    assert_agreement(&world);
+}
+
+#[test]
+fn a_clock_that_jumps_ahead_takes_no_member_for_failed_and_leaves_a_crash_to_be_seen() {
+    let hash = |threads| {
+        let mut world = converged(options(NODES, 11, threads, model().with_loss_ppm(50_000)));
+        world.inject(Fault::StopClock(6));
+        world.run_for(Duration::from_secs(20));
+        world.inject(Fault::StartClock { node: 6, jump: Duration::from_secs(20) });
+        world.inject(Fault::StartClock { node: 7, jump: Duration::from_secs(3600) });
+        world.run_for(Duration::from_secs(30));
+        assert_agreement(&world);
+        world.inject(Fault::Crash(9));
+        world.run_for(Duration::from_secs(60));
+        assert_agreement(&world);
+        assert_eq!([status(&world, 6, 9), status(&world, 7, 9)], [Some(Status::Failed); 2]);
+        world.trace_hash()
+    };
+    assert_eq!(hash(1), hash(2));
 }
 
 #[test]

@@ -8,7 +8,17 @@ use sim::{Attack, ChaosOptions, ChaosReport, Hostility, chaos};
 fn run(seed: u64, hostility: Hostility, threads: u32) -> ChaosReport {
     let config = Config::new(Options::lan().hashicorp_pace()).expect("the profile is valid");
     let faults_time = Duration::from_secs(120);
-    chaos(seed, &ChaosOptions { nodes_min: 4, nodes_max: 20, threads, faults_time, config, hostility, trace: None })
+    let options = ChaosOptions {
+        nodes_min: 4,
+        nodes_max: 20,
+        threads,
+        faults_time,
+        config,
+        hostility,
+        is_swarm: false,
+        trace: None,
+    };
+    chaos(seed, &options)
 }
 
 fn survives(attack: Attack, seeds: &[u64]) {
@@ -39,6 +49,22 @@ fn a_world_has_the_same_nodes_and_faults_with_a_hostile_member_and_without() {
     assert!(!kinds(&peaceful).is_empty());
     assert!(kinds(&hostile).is_empty() || kinds(&hostile) == kinds(&peaceful));
     assert!(hostile.hostile.is_some_and(|hostile| !hostile.attacks.is_empty()));
+}
+
+#[test]
+fn digests_that_never_agree_cost_a_bounded_number_of_answers() {
+    let mut refused = 0;
+    for seed in 1..=12 {
+        // The checkers compare the rates of each node with their bounds.
+        let report = run(seed, Hostility::Only(Attack::Digests), 1);
+        assert!(report.is_fine(), "seed {seed}: {:#?} deaf {:?}", report.violations, report.deaf);
+        refused += usize::from(report.seen.contains("an answer to a reconciliation was refused by its rate"));
+        let hostile = report.hostile.expect("it is hostile");
+        // At most 32 answers at once and 16 per second from each node, of at most 4 packets of 1400 bytes.
+        let answers = 32 + 16 * report.virtual_time.as_secs();
+        assert!(hostile.bytes_out <= u64::from(report.nodes) * answers * 4 * 1400, "seed {seed}: {hostile:?}");
+    }
+    assert!(refused > 0, "some attacks exceed the rate");
 }
 
 // The seeds below failed before the corresponding fix.

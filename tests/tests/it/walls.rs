@@ -97,6 +97,7 @@ const WALLS: &[(&str, &[&str])] = &[
         "serf",
         &[
             "broadcast",
+            "conceal::Concealer",
             "config",
             "core",
             "envelope::Packer",
@@ -114,7 +115,23 @@ const WALLS: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
+    ("conceal", &["envelope", "types::Key", "wire"]),
     ("diagnostics", &["envelope", "stream", "wire"]),
+    ("internals", &["envelope", "msgpack", "wire"]),
+    (
+        "input",
+        &[
+            "conceal",
+            "event",
+            "node",
+            "outbox",
+            "serf::Question",
+            "stats::DropReason",
+            "stream::StreamInput",
+            "time",
+            "types",
+        ],
+    ),
     ("internals", &["envelope", "msgpack", "node", "rng::Seed", "wire"]),
     ("input", &["event", "node", "outbox", "serf::Question", "stream::StreamInput", "time", "types"]),
 ];

@@ -1,34 +1,19 @@
 //! `-codec`: clusters of every codec with HashiCorp's agents, and the change from one codec to another while a cluster
 //! runs.
 
-use core::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::thread;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
-use super::lab::{Agent, Directory, OURS, eventually, free_address, reference, serf};
+use super::lab::{Agent, OURS, eventually, reference, serf};
+use super::rolling::{Kind, MEMBERS, Rolling, wait_alive};
 
 const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZg==";
 const NEW_KEY: &str = "ZmVkY2JhOTg3NjU0MzIxMA==";
 
-/// How to run an agent: the binary, and the flags that choose its codec.
-#[derive(Clone, Copy)]
-struct Kind<'k> {
-    binary: &'k str,
-    codec: &'k [&'k str],
-}
-
-const AUTO: Kind<'static> = Kind { binary: OURS, codec: &["-codec=auto"] };
-const NATIVE: Kind<'static> = Kind { binary: OURS, codec: &["-codec=native"] };
-const DEFAULT: Kind<'static> = Kind { binary: OURS, codec: &[] };
-
-impl Kind<'_> {
-    fn start(self, name: &str, more: &[&str]) -> Agent {
-        Agent::start(self.binary, name, &[self.codec, more].concat())
-    }
-}
+const AUTO: Kind<'static> = Kind { binary: OURS, flags: &["-codec=auto"] };
+const NATIVE: Kind<'static> = Kind { binary: OURS, flags: &["-codec=native"] };
+const DEFAULT: Kind<'static> = Kind { binary: OURS, flags: &[] };
 
 /// The group `serf` of an agent's figures.
 fn figures(agent: &Agent) -> Value {
@@ -37,14 +22,6 @@ fn figures(agent: &Agent) -> Value {
 
 fn figure(agent: &Agent, name: &str) -> u64 {
     figures(agent)[name].as_str().unwrap_or_else(|| panic!("no {name}")).parse().expect("is a number")
-}
-
-/// Waits until each agent reports `count` members as alive.
-fn wait_alive(agents: &[Agent], count: usize) {
-    for agent in agents {
-        let alive = || agent.ask(&["members", "-status=alive"]).out.lines().count();
-        eventually("all alive", || (alive() == count).then_some(()));
-    }
 }
 
 /// Has a name answered by all members in one query. Gossip reaches all with high probability, so it is asked again.
@@ -75,7 +52,7 @@ fn without_the_flag_the_figures_and_versions_are_hashicorps() {
 fn agents_of_either_codec_and_hashicorps_are_one_cluster() {
     let handler = "-event-handler=query:who=echo me";
     let reference = reference();
-    let theirs = Kind { binary: reference.as_deref().unwrap_or(OURS), codec: &[] };
+    let theirs = Kind { binary: reference.as_deref().unwrap_or(OURS), flags: &[] };
     let kinds = [theirs, AUTO, DEFAULT, AUTO, theirs];
     let names = ["n0", "n1", "n2", "n3", "n4"];
     let mut agents: Vec<Agent> = Vec::new();
@@ -129,107 +106,6 @@ fn agents_of_either_codec_and_hashicorps_are_one_cluster() {
     }
 }
 
-/// A cluster whose agents are restarted as another kind, one after the other, while events are sent.
-struct Rolling {
-    directory: Directory,
-    /// The running agents, and their addresses.
-    agents: Vec<Agent>,
-    binds: Vec<String>,
-    /// The agents that ended, with the number of each.
-    ended: Vec<(usize, Agent)>,
-    events: AtomicU32,
-    /// Events that were sent while HashiCorp's agent was restarted as this member: its snapshot loses some of them,
-    /// whatever the others are.
-    excused: Vec<(usize, Range<u32>)>,
-}
-
-impl Rolling {
-    fn start(name: &str, kind: Kind<'_>) -> Self {
-        let binds = (0..MEMBERS).map(|_| free_address()).collect();
-        let mut rolling = Self {
-            directory: Directory::new(name),
-            agents: Vec::new(),
-            binds,
-            ended: Vec::new(),
-            events: AtomicU32::new(0),
-            excused: Vec::new(),
-        };
-        for at in 0..MEMBERS {
-            let agent = rolling.start_one(at, kind);
-            rolling.agents.push(agent);
-        }
-        wait_alive(&rolling.agents, MEMBERS);
-        rolling
-    }
-
-    /// Starts an agent with its address and its snapshot, from which it joins again.
-    fn start_one(&self, at: usize, kind: Kind<'_>) -> Agent {
-        let path = self.directory.0.join(at.to_string());
-        let (snapshot, join) = (path.display().to_string(), format!("-join={}", self.binds[0]));
-        let more = ["-bind", &self.binds[at], "-snapshot", &snapshot, "-rejoin"];
-        // A join through an address skips the events from before it; a rejoin from the snapshot does not.
-        let others: &[&str] = if at == 0 || path.exists() { &[] } else { &[&join] };
-        kind.start(&format!("n{at}"), &[&more[..], others].concat())
-    }
-
-    /// Restarts each agent as `kind`, with events sent through another one meanwhile.
-    fn change(&mut self, kind: Kind<'_>) {
-        for at in 0..MEMBERS {
-            let is_done = AtomicBool::new(false);
-            let first = self.events.load(Ordering::Relaxed);
-            let mut goes = self.agents.remove(at);
-            // Before the first event: what arrives while an agent ends may be in its snapshot and not in its log.
-            goes.interrupt();
-            let comes = thread::scope(|scope| {
-                let sender = &self.agents[at % self.agents.len()];
-                let (events, is_done) = (&self.events, &is_done);
-                scope.spawn(move || {
-                    while !is_done.load(Ordering::Relaxed) {
-                        let event = format!("e{}", events.fetch_add(1, Ordering::Relaxed));
-                        assert_eq!(sender.ask(&["event", "-coalesce=false", &event]).code, Some(0));
-                        thread::sleep(Duration::from_millis(100));
-                    }
-                });
-                // The first events are sent while the member is away.
-                thread::sleep(Duration::from_millis(300));
-                let comes = self.start_one(at, kind);
-                let alive = || comes.ask(&["members", "-status=alive"]).out.lines().count();
-                eventually("its return", || (alive() == MEMBERS).then_some(()));
-                is_done.store(true, Ordering::Relaxed);
-                comes
-            });
-            self.ended.push((at, goes));
-            if kind.binary != OURS {
-                self.excused.push((at, first..self.events.load(Ordering::Relaxed)));
-            }
-            self.agents.insert(at, comes);
-            wait_alive(&self.agents, MEMBERS);
-            // A member that gossip missed gets the event by a push/pull or a digest. Restarted before, it would skip it.
-            self.wait_events();
-        }
-    }
-
-    /// Waits until each member, over its restarts, has reported each event.
-    fn wait_events(&self) {
-        let count = self.events.load(Ordering::Relaxed);
-        for (at, agent) in self.agents.iter().enumerate() {
-            let log = || -> String {
-                let ended = self.ended.iter().filter(|(of, _)| *of == at).map(|(_, agent)| agent.log());
-                ended.chain([agent.log()]).collect()
-            };
-            for event in 0..count {
-                if self.excused.iter().any(|(of, events)| *of == at && events.contains(&event)) {
-                    continue;
-                }
-                let line = format!("Received event: user-event: e{event}\n");
-                eventually(&format!("e{event} of {count} at n{at}"), || log().contains(&line).then_some(()));
-            }
-        }
-    }
-}
-
-const MEMBERS: usize = 4;
-
 #[test]
 fn a_running_cluster_changes_its_codec_node_by_node_and_loses_no_event() {
     let mut rolling = Rolling::start("codec", DEFAULT);
@@ -260,7 +136,7 @@ fn an_agent_of_the_native_codec_alone_joins_others_and_is_joined_by_its_like() {
 #[test]
 fn hashicorps_agents_are_replaced_with_native_ones_and_back_and_no_event_is_lost() {
     let Some(reference) = reference() else { return };
-    let theirs = Kind { binary: &reference, codec: &[] };
+    let theirs = Kind { binary: &reference, flags: &[] };
     let mut rolling = Rolling::start("replaced", theirs);
     rolling.change(AUTO);
     rolling.change(theirs);

@@ -102,6 +102,13 @@ impl Agent {
         _ = self.process.wait();
     }
 
+    /// Sends it a signal, such as `USR2`.
+    #[cfg(unix)]
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.process.id().to_string()]).status();
+        assert!(sent.expect("kill is there").success());
+    }
+
     /// Has it leave and end.
     pub(crate) fn interrupt(&mut self) {
         let sent = Command::new("kill").args(["-INT", &self.process.id().to_string()]).status();

@@ -11,7 +11,7 @@ use crate::process::{Agent, eventually};
 const ANY: &str = "-metrics-addr=127.0.0.1:0";
 
 /// The status and the body of a response.
-fn get(agent: &Agent, request: &str) -> (u16, String) {
+pub(super) fn get(agent: &Agent, request: &str) -> (u16, String) {
     let output = agent.output();
     let (_, addr) = output.split_once("Metrics addr: '").expect("is in the banner");
     let mut socket = TcpStream::connect(addr.split('\'').next().expect("is quoted")).expect("listens");
@@ -70,7 +70,7 @@ fn samples(page: &str) -> BTreeMap<String, f64> {
 fn figures_are_served_in_the_format_of_prometheus() {
     let agent = Agent::start(&[ANY, "-event-handler=user:fail=exit 3", "-event-handler=user:works=echo fine"]);
     let mut client = agent.client();
-    for name in ["fail", "works", "a name\nof the \"network\""] {
+    for name in ["fail", "works", "a name\nof an \"outsider\""] {
         client.event(UserEvent { name: name.into(), payload: None, coalesce: false }).expect("is sent");
     }
     let page = eventually("both runs", || {
@@ -99,7 +99,39 @@ fn figures_are_served_in_the_format_of_prometheus() {
         assert_eq!(samples.get(sample), Some(&value), "{sample}");
     }
     assert!(samples.keys().any(|sample| sample.starts_with("serf_build_info{version=")));
-    assert!(!page.contains("network"), "no name that the network chose");
+    assert!(!page.contains("outsider"), "no name that the network chose");
+}
+
+#[test]
+fn the_status_page_is_served_if_asked_for_and_names_are_no_markup() {
+    assert_eq!(get(&Agent::start(&[ANY]), "GET /ui").0, 404);
+    let agent = Agent::start(&[ANY, "-ui", "-tag=x=<script>1</script>"]);
+    let (status, page) = get(&agent, "GET /ui");
+    assert_eq!(status, 200);
+    // Nothing from elsewhere, and no script within the page, which the policy would refuse.
+    assert!(page.contains("src=\"/ui/page.js\"") && !page.contains("http") && !page.contains("<script>"), "{page}");
+    assert_eq!((get(&agent, "GET /ui/page.js").0, get(&agent, "GET /ui/page.css").0), (200, 200));
+    assert_eq!((get(&agent, "GET /ui/other").0, get(&agent, "POST /ui/state").0), (404, 405));
+    agent.client().event(UserEvent { name: "deploy".into(), payload: None, coalesce: false }).expect("is sent");
+    let events = eventually("the event", || {
+        let (_, events) = get(&agent, "GET /ui/events");
+        events.contains("deploy (0 bytes)").then_some(events)
+    });
+    let last = events.matches("\nid: ").count();
+    let (_, news) = get(&agent, &format!("GET /ui/events HTTP/1.1\r\nLast-Event-ID: {last}\r\nX: y"));
+    assert!(news.contains("retry: ") && !news.contains("id: "), "{news}");
+    let (_, state) = get(&agent, "GET /ui/state");
+    let state: serde_json::Value = serde_json::from_str(&state).expect("is JSON");
+    assert_eq!(state["members"][0]["tags"]["x"], "<script>1</script>");
+    assert_eq!(state["members"][0]["status"], "alive");
+    assert!(state["problem"].is_null() && state["figures"]["health_score"] == 0, "{state}");
+}
+
+#[test]
+fn a_status_page_without_an_address_is_refused() {
+    let mut agent = Agent::spawn("127.0.0.1:0", &["-ui"]);
+    assert_eq!(agent.exit_code(), 1);
+    agent.wait("==> Error starting the status page: -ui needs -metrics-addr");
 }
 
 #[test]

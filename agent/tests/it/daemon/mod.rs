@@ -10,5 +10,7 @@ mod joins;
 mod log;
 mod metrics;
 mod names;
+mod partition;
+mod seeds;
 mod stalls;
 mod supervisor;

@@ -84,6 +84,7 @@ macro_rules! replays {
 }
 
 replays!(
+    capture,
     compression,
     datagram_hashicorp,
     datagram_native,

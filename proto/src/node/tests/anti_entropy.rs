@@ -142,6 +142,28 @@ fn the_pings_of_a_node_that_missed_an_event_bring_it() {
 }
 
 #[test]
+fn a_late_joiner_that_missed_every_event_since_gets_them_by_the_next_probes() {
+    let mut cluster = Cluster::new(4);
+    (0..4).for_each(|at| cluster.start(at, patient()));
+    for (at, old) in [(1, OldEvents::Deliver), (2, OldEvents::Deliver), (3, OldEvents::Ignore)] {
+        if at == 3 {
+            let sent = cluster.command(0, |node, now, out| node.user_event(now, "old", b"", Coalescing::Forbid, out));
+            sent.unwrap();
+        }
+        cluster.command(at, |node, now, out| node.join(now, &[addr(0)], old, out)).unwrap();
+        cluster.run(secs(5));
+    }
+    // It remembers no event, and not from the first on, as after a return from a snapshot.
+    cluster.cut_off(3);
+    cluster.command(0, |node, now, out| node.user_event(now, "new", b"", Coalescing::Forbid, out)).unwrap();
+    cluster.run(secs(3));
+    assert_eq!(cluster.user_events(3), [""; 0]);
+    cluster.lost_ways.clear();
+    cluster.run(secs(4));
+    assert_eq!(cluster.user_events(3), ["new"]);
+}
+
+#[test]
 fn a_leave_that_gossip_missed_is_learnt_as_a_leave() {
     let mut cluster = Cluster::joined_with(4, |_| patient());
     cluster.cut_off(2);

@@ -42,13 +42,13 @@ use crate::wire::serf::{self, List, Message};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question<'a> {
-    name: Cow<'a, str>,
-    payload: Cow<'a, [u8]>,
-    nodes: Vec<Cow<'a, str>>,
-    tags: Vec<(Cow<'a, str>, Cow<'a, str>)>,
-    acks: bool,
-    relay_factor: u8,
-    timeout: Duration,
+    pub(crate) name: Cow<'a, str>,
+    pub(crate) payload: Cow<'a, [u8]>,
+    pub(crate) nodes: Vec<Cow<'a, str>>,
+    pub(crate) tags: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    pub(crate) acks: bool,
+    pub(crate) relay_factor: u8,
+    pub(crate) timeout: Duration,
 }
 
 impl<'a> Question<'a> {

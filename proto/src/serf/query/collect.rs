@@ -4,6 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::core::{Core, Origin};
 use crate::event::{Event, QueryReport};
@@ -19,7 +20,7 @@ use crate::types::{Name, QueryId};
 use crate::wire::serf::QueryResponse;
 
 /// A running query of this node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct PendingQuery {
     deadline: Instant,
     acks: bool,
@@ -47,7 +48,7 @@ impl PendingQuery {
 }
 
 /// Whether a sender has acked and responded.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Received {
     ack: bool,
     answer: bool,
@@ -65,7 +66,7 @@ enum ResponseClass {
 }
 
 /// The purpose of a query, with the state that it accumulates.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(in crate::serf) enum QueryPurpose {
     Application,
     Keys(KeyTally),
@@ -88,6 +89,10 @@ impl PendingQuery {
         purpose: QueryPurpose,
     ) -> Self {
         Self { deadline, acks, waiting, received: BTreeMap::new(), strangers: 0, acked: 0, answered: 0, purpose }
+    }
+
+    pub(super) const fn purpose_mut(&mut self) -> &mut QueryPurpose {
+        &mut self.purpose
     }
 
     pub(super) const fn purpose(&self) -> &QueryPurpose {

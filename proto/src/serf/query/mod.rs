@@ -9,6 +9,8 @@ mod receive;
 use alloc::collections::BTreeMap;
 use core::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 pub use self::answer::RespondError;
 pub(super) use self::answer::response_limit;
 pub use self::ask::{QueryError, Question};
@@ -18,12 +20,13 @@ use self::receive::Open;
 use super::filter::Patterns;
 use super::message::MessageQueue;
 use super::recent::{Recent, Remembered};
+use crate::conceal::Concealer;
 use crate::fingerprint::Fingerprint;
 use crate::time::Instant;
 use crate::types::QueryId;
 
 /// The query state of a node. Only the files of this directory write it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Queries {
     /// Recent queries, for duplicate detection.
     recent: Recent<Number>,
@@ -42,7 +45,7 @@ pub(super) struct Queries {
 }
 
 /// Distinguishes queries of one Lamport time ([`QueryId::id`]).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Number(u32);
 
 impl Remembered for Number {
@@ -55,7 +58,7 @@ impl Remembered for Number {
 }
 
 /// The result of a search for an address among all members.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Search {
     at: Instant,
     addr: SocketAddr,
@@ -66,6 +69,15 @@ impl Queries {
     /// Ignores queries before this Lamport time.
     pub(super) fn ignore_before(&mut self, ltime: u64) {
         self.time_min = ltime;
+    }
+
+    /// Replaces the keys that members have listed so far.
+    pub(super) fn conceal(&mut self, concealer: &mut Concealer<'_>) {
+        for query in self.pending.values_mut() {
+            if let QueryPurpose::Keys(tally) = query.purpose_mut() {
+                tally.conceal(concealer);
+            }
+        }
     }
 
     /// Number of queries that can be answered here.

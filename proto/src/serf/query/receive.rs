@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::{INTERNAL_PREFIX, Number};
 use crate::core::{Core, Origin, Requester};
@@ -19,7 +20,7 @@ use crate::wire::hashicorp::shortest_query_bytes;
 use crate::wire::serf::{self as wire, Query};
 
 /// A query that the application may respond to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Open {
     pub(super) requester: Requester,
     pub(super) deadline: Instant,

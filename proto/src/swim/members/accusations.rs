@@ -7,12 +7,14 @@ use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::Evidence;
 use crate::roster::MemberIdx;
 use crate::types::Name;
 
 /// Accusations of one member. The evidence holds addresses; the node adds the members' names when it is read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Accused {
     /// Incarnation of the accusation.
     pub(crate) incarnation: u32,
@@ -24,7 +26,7 @@ pub(crate) struct Accused {
 }
 
 /// The most recently accused members, oldest first.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct AccusationLog(Vec<(MemberIdx, Box<Accused>)>);
 
 impl AccusationLog {

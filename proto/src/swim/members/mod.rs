@@ -2,15 +2,19 @@
 
 mod accusations;
 mod rows;
+mod zones;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use self::accusations::AccusationLog;
 pub(crate) use self::accusations::Accused;
 pub(super) use self::rows::Row;
 use self::rows::Rows;
+pub(super) use self::zones::Zones;
 use super::suspicion::Suspicion;
 use crate::broadcast::SendCounts;
 use crate::core::Core;
@@ -22,7 +26,7 @@ use crate::types::Name;
 use crate::wire::swim::{Accusation, PeerRef, State};
 
 /// All known members, including this node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Members {
     me: MemberIdx,
     rows: Rows,
@@ -30,10 +34,11 @@ pub(super) struct Members {
     not_alive: BTreeMap<MemberIdx, NotAlive>,
     log: AccusationLog,
     live: LiveSums,
+    zones: Zones,
 }
 
 /// Sums over the live members, kept up to date row by row.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct LiveSums {
     /// Sum of the members' hashes.
     digest: u64,
@@ -42,7 +47,7 @@ struct LiveSums {
 }
 
 /// Extra state of a member that is not alive.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct NotAlive {
     /// When its state last changed.
     since: Instant,
@@ -57,13 +62,14 @@ struct NotAlive {
 }
 
 impl Members {
-    pub(super) fn new(me: MemberIdx) -> Self {
+    pub(super) fn new(me: MemberIdx, zones: Zones) -> Self {
         Self {
             me,
             rows: Rows::default(),
             not_alive: BTreeMap::new(),
             log: AccusationLog::default(),
             live: LiveSums::default(),
+            zones,
         }
     }
 
@@ -75,9 +81,12 @@ impl Members {
         // Rows exist for all indices up to this one before `change` indexes them.
         self.grow(core, idx);
         self.change(&core.roster, idx, |row| (row.state, row.incarnation) = (Some(State::Alive), incarnation));
+        if idx == self.me {
+            self.note_own_zone(&core.roster);
+        }
     }
 
-    /// Changes a row, and with it the sums over the live members.
+    /// Changes a row, and with it the sums over the live members and the zones.
     fn change(&mut self, roster: &Roster, idx: MemberIdx, change: impl FnOnce(&mut Row)) {
         let before = self.rows.get(idx);
         self.rows.change(idx, change);
@@ -86,14 +95,29 @@ impl Members {
             self.live.remove(roster, idx, before);
             self.live.add(roster, idx, after);
         }
+        if before.state != after.state {
+            self.zones.remove(roster, idx, before.state);
+            self.zones.add(roster, idx, after.state);
+        }
+    }
+
+    fn note_own_zone(&mut self, roster: &Roster) {
+        let Self { rows, zones, me, .. } = self;
+        let alive = rows.iter().filter(|(_, row)| row.state == Some(State::Alive)).map(|(idx, _)| idx);
+        zones.set_own(roster, *me, alive);
     }
 
     /// Replaces a member's record.
     pub(super) fn set_peer(&mut self, core: &mut Core, idx: MemberIdx, peer: PeerRef<'_>) {
         let row = self.rows.get(idx);
         self.live.remove(&core.roster, idx, row);
+        self.zones.remove(&core.roster, idx, row.state);
         core.roster.set_peer(idx, peer);
         self.live.add(&core.roster, idx, row);
+        self.zones.add(&core.roster, idx, row.state);
+        if idx == self.me {
+            self.note_own_zone(&core.roster);
+        }
     }
 
     /// Raises a row's incarnation although nothing else changes. Without this, a delayed alive message could revive a
@@ -189,7 +213,7 @@ impl Members {
     /// accusation log keeps its entries.
     pub(super) fn reap(&mut self, core: &mut Core, keep: impl Fn(MemberIdx) -> bool) {
         let age_max = core.cfg.swim().gossip_to_the_dead_time;
-        let Self { me, rows, not_alive, .. } = self;
+        let Self { me, rows, not_alive, zones, .. } = self;
         not_alive.retain(|&idx, NotAlive { since, .. }| {
             let row = rows.get(idx);
             let is_gone = matches!(row.state, Some(State::Dead | State::Left));
@@ -197,6 +221,7 @@ impl Members {
                 return true;
             }
             rows.set(idx, Row::UNKNOWN);
+            zones.remove(&core.roster, idx, row.state);
             core.roster.release(idx, Holder::Swim);
             false
         });
@@ -254,6 +279,11 @@ impl Members {
         live - u32::from(matches!(self.row(self.me).state, Some(State::Alive)))
     }
 
+    /// The zones of the members.
+    pub(super) const fn zones(&self) -> &Zones {
+        &self.zones
+    }
+
     /// Sum of the hashes of the live members.
     pub(super) const fn digest(&self) -> u64 {
         self.live.digest
@@ -305,6 +335,8 @@ impl Members {
         let mut live = LiveSums::default();
         self.rows().for_each(|(idx, row)| live.add(roster, idx, row));
         assert_eq!((self.live.digest, self.live.legacy), (live.digest, live.legacy));
+        let states: alloc::vec::Vec<_> = self.rows().map(|(idx, row)| (idx, row.state)).collect();
+        self.zones.assert_consistent(roster, self.me, &states);
         let count = |state| u32::try_from(self.rows().filter(|(_, row)| row.state == Some(state)).count()).unwrap();
         assert_eq!(self.rows.counts(), [State::Alive, State::Suspect, State::Dead, State::Left].map(count));
         for (idx, row) in self.rows() {
@@ -316,9 +348,9 @@ impl Members {
         }
     }
 
-    /// Feeds all rows. The log of accusations is only shown to operators, and the sums follow from the rows.
+    /// Feeds all rows. The log of accusations is only shown to operators; the sums and the zones follow from the rows.
     pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
-        let Self { me: _, rows, not_alive, log: _, live: _ } = self;
+        let Self { me: _, rows, not_alive, log: _, live: _, zones: _ } = self;
         to.put(rows.len());
         for (_, Row { incarnation, state, sends }) in rows.iter() {
             to.put((incarnation, state.map(|state| state as u8), sends));

@@ -7,6 +7,8 @@
 
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use crate::roster::MemberIdx;
 use crate::wire::swim::{FIRST_INCARNATION, State};
 
@@ -26,7 +28,7 @@ impl Row {
 }
 
 /// All rows, by member index.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Rows {
     marks: Vec<Mark>,
     /// Incarnations of members other than alive at the first incarnation. Shorter than `marks` if no such member has a
@@ -130,7 +132,7 @@ impl Rows {
 }
 
 /// State and transmit count in one byte: the kind in the low three bits, the count in the high five.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Mark(u8);
 
 impl Mark {

@@ -8,8 +8,11 @@
 mod order;
 mod relays;
 
+use alloc::vec::Vec;
 use core::net::{SocketAddr, SocketAddrV6};
 use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use self::order::ProbeOrder;
 use self::relays::Relays;
@@ -25,7 +28,7 @@ use crate::timer::SwimTimer;
 use crate::wire::swim::{Accusation, Ping, Source, State};
 
 /// The failure detector: our own probe, and the pings that we relay for others.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Probing {
     order: ProbeOrder,
     running: Option<Probe>,
@@ -37,7 +40,7 @@ pub(super) struct Probing {
 }
 
 /// The running probe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Probe {
     seq: u32,
     target: MemberIdx,
@@ -196,7 +199,7 @@ impl Swim {
         // Twice: the rest of this round, then one full round.
         for _ in 0..2 {
             while let Some(idx) = self.probing.order.next(self.members.len()) {
-                if idx != self.me() && self.is_live(idx) {
+                if idx != self.me() && self.is_live(idx) && self.members.zones().takes_turn(&mut core.rng.probe, idx) {
                     return Some(idx);
                 }
             }
@@ -213,7 +216,7 @@ impl Swim {
         let count = core.cfg.swim().indirect_probes as usize;
         // Suspects do not help: their silence would count against our own health.
         let may_help = |swim: &Self, idx| idx != target && swim.members.row(idx).state == Some(State::Alive);
-        let helpers = self.choose_reliable(&mut core.rng.probe, count, may_help);
+        let helpers = self.choose_helpers(core, target, count, may_help);
         let mut nacks_expected = 0;
         for helper in helpers {
             let Some(peer) = core.roster.peer(helper) else { continue };
@@ -230,6 +233,26 @@ impl Swim {
                 (peer.addr(), ExchangePurpose::Ping { seq, target, codec: core.codec(Some(target), None) });
             core.dial(with, purpose, ends_at);
         }
+    }
+
+    /// The members that are asked to ping a silent one. With zones, near ones for a near target if there are enough: their
+    /// pings do not leave the zone. A far target is pinged by members of any zone, on as many paths as possible.
+    fn choose_helpers(
+        &self,
+        core: &mut Core,
+        target: MemberIdx,
+        count: usize,
+        may_help: impl Fn(&Self, MemberIdx) -> bool,
+    ) -> Vec<MemberIdx> {
+        let zones = self.members.zones();
+        if zones.are_far_apart() && zones.is_near(target) {
+            let near = |swim: &Self, idx| swim.members.zones().is_near(idx) && may_help(swim, idx);
+            let helpers = self.choose_reliable(&mut core.rng.probe, count, near);
+            if helpers.len() == count {
+                return helpers;
+            }
+        }
+        self.choose_reliable(&mut core.rng.probe, count, may_help)
     }
 
     /// Handles the end of the probe interval: suspects the target, unless it acked over a stream.

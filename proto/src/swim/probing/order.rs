@@ -4,12 +4,14 @@
 //! list, and inserts newcomers at random positions. Ours: a Feistel network over the row numbers computes the
 //! permutation. It needs no memory per member and no shuffle, and a newcomer's row has a random position in it.
 
+use serde::{Deserialize, Serialize};
+
 use crate::fingerprint::Fingerprint;
 use crate::rng::Rng;
 use crate::roster::MemberIdx;
 
 /// Iterator over all row numbers in permuted order.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct ProbeOrder {
     keys: [u32; ROUNDS],
     /// Half of the domain's bits. The domain is at least as large as the number of rows.

@@ -3,6 +3,8 @@
 use alloc::collections::BTreeMap;
 use core::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::{ReplyTo, Swim};
 use crate::core::{Body, Core, Heard, Unicast};
 use crate::fingerprint::Fingerprint;
@@ -14,11 +16,11 @@ use crate::wire::Codec;
 use crate::wire::swim::IndirectPing;
 
 /// Relayed pings, by our own sequence number.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Relays(BTreeMap<u32, Relay>);
 
 /// A relayed ping.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Relay {
     /// The requester's sequence number.
     seq: u32,

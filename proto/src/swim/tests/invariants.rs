@@ -152,7 +152,11 @@ proptest! {
     #[test]
     fn the_table_stays_sound_whatever_happens(happenings in prop::collection::vec(happening(), 1..80), reclaim: bool) {
         let dead_node_reclaim_time = if reclaim { secs(3) } else { Duration::ZERO };
-        let options = Options::lan().with(|options| options.swim.dead_node_reclaim_time = dead_node_reclaim_time);
+        let options = Options::lan().with(|options| {
+            options.swim.dead_node_reclaim_time = dead_node_reclaim_time;
+            // Some members announce this tag.
+            options.swim.zone_tag = "k".into();
+        });
         let mut lone = Lone::probing(options, &["b", "c"]);
         check(&lone);
         for happening in &happenings {

@@ -1,0 +1,218 @@
+//! Sources of addresses to join, and the first start of a cluster.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use simple_dns::rdata::{A, RData, SRV};
+use simple_dns::{CLASS, Name, Packet, PacketFlag, QTYPE, RCODE, ResourceRecord, TYPE};
+
+use super::metrics::get;
+use crate::process::{ANY_PORT, Agent, Directory, eventually};
+
+fn bound(agent: &Agent) -> String {
+    let output = agent.output();
+    let (_, addr) = output.split_once("Bind addr: '").expect("is in the banner");
+    addr.split('\'').next().expect("is quoted").into()
+}
+
+fn wait_members(agents: &[&Agent], count: usize) {
+    for agent in agents {
+        let alive = || agent.client().members().expect("answers").iter().filter(|it| it.status == "alive").count();
+        eventually("all members", || (alive() == count).then_some(()));
+    }
+}
+
+fn lines(agent: &Agent, what: &str) -> usize {
+    agent.output().lines().filter(|line| line.contains(what)).count()
+}
+
+/// A name server for `_serf._tcp.test`, whose members are named `mN.test`. Over UDP it answers SRV records only when
+/// they are few; over TCP always.
+struct NameServer {
+    addr: SocketAddr,
+    members: Arc<Mutex<Vec<SocketAddr>>>,
+}
+
+impl NameServer {
+    fn start() -> Self {
+        let tcp = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let addr = tcp.local_addr().expect("is bound");
+        let udp = UdpSocket::bind(addr).expect("is free for UDP too");
+        let members: Arc<Mutex<Vec<SocketAddr>>> = Arc::default();
+        let of_udp = Arc::clone(&members);
+        thread::spawn(move || {
+            let mut packet = [0; 512];
+            while let Ok((length, from)) = udp.recv_from(&mut packet) {
+                _ = udp.send_to(&answer(&packet[..length], &of_udp.lock().expect("no panic"), 2), from);
+            }
+        });
+        let of_tcp = Arc::clone(&members);
+        thread::spawn(move || {
+            for stream in tcp.incoming() {
+                let Ok(mut stream) = stream else { continue };
+                let mut length = [0; 2];
+                _ = stream.read_exact(&mut length);
+                let mut packet = vec![0; usize::from(u16::from_be_bytes(length))];
+                _ = stream.read_exact(&mut packet);
+                let answer = answer(&packet, &of_tcp.lock().expect("no panic"), usize::MAX);
+                let length = u16::try_from(answer.len()).expect("fits").to_be_bytes();
+                _ = stream.write_all(&[&length[..], &answer].concat());
+            }
+        });
+        Self { addr, members }
+    }
+
+    fn seed(&self) -> String {
+        format!("-retry-join=srv:_serf._tcp.test@{}", self.addr)
+    }
+}
+
+/// The answer to a query: SRV records for the service, or the address of a member.
+fn answer(query: &[u8], members: &[SocketAddr], records_max: usize) -> Vec<u8> {
+    let query = Packet::parse(query).expect("is a query");
+    let mut reply = Packet::new_reply(query.id());
+    reply.questions.clone_from(&query.questions);
+    let [question] = &query.questions[..] else { panic!("one question") };
+    let name = question.qname.to_string();
+    let record = |data| ResourceRecord::new(question.qname.clone(), CLASS::IN, 0, data);
+    match (name.as_str(), question.qtype) {
+        ("_serf._tcp.test", QTYPE::TYPE(TYPE::SRV)) if members.len() > records_max => {
+            reply.set_flags(PacketFlag::TRUNCATION);
+        }
+        ("_serf._tcp.test", QTYPE::TYPE(TYPE::SRV)) if !members.is_empty() => {
+            reply.answers = members
+                .iter()
+                .enumerate()
+                .map(|(at, addr)| {
+                    let target = Name::new(&format!("m{at}.test")).expect("is a name").into_owned();
+                    record(RData::SRV(SRV { priority: 1, weight: 1, port: addr.port(), target }))
+                })
+                .collect();
+        }
+        (host, QTYPE::TYPE(TYPE::A)) if host.starts_with('m') && !members.is_empty() => {
+            reply.answers = vec![record(RData::A(A { address: Ipv4Addr::LOCALHOST.to_bits() }))];
+        }
+        (host, QTYPE::TYPE(TYPE::AAAA)) if host.starts_with('m') && !members.is_empty() => {}
+        _ => *reply.rcode_mut() = RCODE::NameError,
+    }
+    reply.build_bytes_vec().expect("can be built")
+}
+
+#[test]
+fn srv_records_are_looked_up_at_each_try_and_a_missing_name_is_one_warning() {
+    let dns = NameServer::start();
+    let one = Agent::start(&["-node=one"]);
+    let two = Agent::start(&["-node=two", &dns.seed(), "-retry-interval=1s"]);
+    eventually("three tries", || (lines(&two, "Joining cluster...") >= 3).then_some(()));
+    let warning = format!(
+        "[WARN] agent: srv:_serf._tcp.test@{} gives no address to join: _serf._tcp.test has no SRV record, answers the name \
+         server {}; it is asked again at each try",
+        dns.addr, dns.addr
+    );
+    assert_eq!((lines(&two, &warning), lines(&two, "[WARN] agent: Join failed")), (1, 1), "{}", two.output());
+    dns.members.lock().expect("no panic").push(bound(&one).parse().expect("is an address"));
+    wait_members(&[&one, &two], 2);
+    two.wait("gives addresses to join again");
+
+    // More than fit into a datagram of that server, and this agent among them.
+    let others: [SocketAddr; 2] = ["127.0.0.1:1", "127.0.0.1:2"].map(|addr| addr.parse().expect("is an address"));
+    dns.members.lock().expect("no panic").extend(others);
+    let three = Agent::start(&["-node=three", &dns.seed()]);
+    wait_members(&[&one, &two, &three], 3);
+}
+
+#[test]
+fn a_list_of_all_members_does_not_let_an_agent_join_itself() {
+    let dns = NameServer::start();
+    let one = Agent::start(&["-node=one", &dns.seed(), "-retry-interval=1s"]);
+    dns.members.lock().expect("no panic").push(bound(&one).parse().expect("is an address"));
+    one.wait("Join failed: the sources give no address but that of this agent");
+    let two = Agent::start(&["-node=two"]);
+    dns.members.lock().expect("no panic").push(bound(&two).parse().expect("is an address"));
+    wait_members(&[&one, &two], 2);
+}
+
+#[test]
+fn files_commands_and_go_discover_give_addresses_and_their_failures_are_logged_once() {
+    let dir = Directory::new("sources");
+    let one = Agent::start(&["-node=one"]);
+    let path = dir.0.join("members").display().to_string();
+    let two = Agent::start(&["-node=two", &format!("-retry-join=file:{path}"), "-retry-interval=1s"]);
+    two.wait(&format!("file:{path} gives no address to join: open {path}: no such file or directory"));
+    dir.file("members", &format!("# members\n\n127.0.0.1:1 {} # one\n", bound(&one)));
+    wait_members(&[&one, &two], 2);
+
+    let command = format!("-join=exec:echo {}", bound(&one));
+    let three = Agent::start(&["-node=three", &command]);
+    wait_members(&[&three], 3);
+    let four = Agent::start(&["-node=four", "-retry-join=exec:echo oh >&2; exit 3", "-retry-interval=1s"]);
+    eventually("three tries", || (lines(&four, "Joining cluster...") >= 3).then_some(()));
+    assert_eq!(lines(&four, "gives no address to join: it ended with exit code 3: oh;"), 1, "{}", four.output());
+
+    let arguments = "provider=test tag_key=serf";
+    let program = dir.file("discover", &format!(
+        "#!/bin/sh\n[ \"$1 $2 $3\" = \"-q addrs {arguments}\" ] && [ -z \"$SERF_RPC_AUTH\" ] && echo 127.0.0.1:1 {}\n",
+        bound(&one)
+    ));
+    let made = std::process::Command::new("chmod").args(["+x", &program]).status();
+    assert!(made.expect("chmod is there").success());
+    let found = format!("{}:{}", dir.0.display(), std::env::var("PATH").expect("is set"));
+    let five = Agent::start_in(&[("PATH", &found), ("SERF_RPC_AUTH", "t")], &["-node=five", "-join", arguments]);
+    let members = five.client_with("t").expect("lets us in").members().expect("answers");
+    assert!(members.len() >= 3, "{members:?}");
+    let six = Agent::start(&["-node=six", "-retry-join", arguments, "-retry-interval=1s"]);
+    six.wait("cannot run discover: no such file or directory; install HashiCorp's go-discover");
+}
+
+#[test]
+fn a_source_that_names_nothing_is_refused_at_the_start() {
+    let mut agent = Agent::spawn(ANY_PORT, &["-retry-join=srv:_serf._tcp.test@ns.test"]);
+    assert_eq!(agent.exit_code(), 1);
+    agent.wait(
+        "==> Invalid address to join: \"srv:_serf._tcp.test@ns.test\": the name server after @ must be an IP address",
+    );
+    let mut agent = Agent::spawn(ANY_PORT, &["-join=exec:true"]);
+    assert_eq!(agent.exit_code(), 1);
+    agent.wait("no address to join: the sources of start_join give none but that of this agent");
+}
+
+#[test]
+fn an_agent_is_ready_when_the_expected_members_were_there_once() {
+    let one = Agent::start(&["-node=one", "-bootstrap-expect=2", "-metrics-addr=127.0.0.1:0"]);
+    let health = || get(&one, "GET /healthz");
+    assert_eq!(health(), (503, "waiting for members: 1 of 2 are alive\n".into()));
+    let mut two = Agent::start(&["-node=two", "-join", &bound(&one)]);
+    eventually("readiness", || (health() == (200, "ok\n".into())).then_some(()));
+    two.signal("INT");
+    assert_eq!(two.exit_code(), 0);
+    wait_members(&[&one], 1);
+    assert_eq!(health(), (200, "ok\n".into()), "the failure of others does not end it");
+
+    let dir = Directory::new("returns");
+    let snapshot = dir.file("snapshot", "alive: gone 127.0.0.1:1\n");
+    let returns = Agent::start(&["-bootstrap-expect=3", "-metrics-addr=127.0.0.1:0", "-snapshot", &snapshot]);
+    assert_eq!(get(&returns, "GET /healthz"), (200, "ok\n".into()), "its cluster may have shrunk");
+}
+
+#[test]
+fn agents_that_start_in_two_groups_become_one_cluster_when_all_are_expected() {
+    let dir = Directory::new("groups");
+    let lists: Vec<String> = ["left", "right"].map(|name| dir.file(name, "")).into();
+    let start = |at: usize, name: &str| {
+        let list = format!("-retry-join=file:{}", lists[at]);
+        Agent::start(&[&format!("-node={name}"), &list, "-retry-interval=2s", "-bootstrap-expect=4"])
+    };
+    let agents = [start(0, "a"), start(0, "b"), start(1, "c"), start(1, "d")];
+    let [a, b, c, d] = &agents;
+    let write = |name: &str, members: &[&Agent]| {
+        dir.file(name, &members.iter().map(|agent| bound(agent) + "\n").collect::<String>());
+    };
+    // Each group finds itself first, as when a service publishes the addresses of pods one after the other.
+    write("left", &[a, b]);
+    write("right", &[c, d]);
+    wait_members(&[a, b, c, d], 2);
+    write("left", &[a, b, c]);
+    wait_members(&[a, b, c, d], 4);
+}

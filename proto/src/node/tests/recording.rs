@@ -1,0 +1,246 @@
+//! Taps, checkpoints, and the replay of recorded inputs.
+
+extern crate std;
+
+use std::sync::Mutex;
+
+use super::*;
+use crate::{Concealer, Question};
+
+/// Records what a node is told.
+#[derive(Debug)]
+struct Tape {
+    secrets: bool,
+    entries: Mutex<Vec<(Instant, Input, Option<Outputs>)>>,
+}
+
+impl Tape {
+    /// With `secrets` the inputs are recorded as they are.
+    fn new(secrets: bool) -> Arc<Self> {
+        Arc::new(Self { secrets, entries: Mutex::new(Vec::new()) })
+    }
+
+    fn entries(&self) -> Vec<(Instant, Input, Option<Outputs>)> {
+        self.entries.lock().unwrap().clone()
+    }
+}
+
+impl Tap for Tape {
+    fn input(&self, now: Instant, mut input: Input) {
+        if !self.secrets {
+            conceal(true, |concealer| input.conceal(concealer));
+        }
+        self.entries.lock().unwrap().push((now, input, None));
+    }
+
+    fn outputs(&self, outputs: Outputs) {
+        self.entries.lock().unwrap().last_mut().unwrap().2 = Some(outputs);
+    }
+}
+
+/// Replaces every byte of a key by its successor, and payloads by stars.
+fn conceal(payloads: bool, act: impl FnOnce(&mut Concealer<'_>)) {
+    let mut key = |key: &mut [u8]| key.iter_mut().for_each(|byte| *byte = byte.wrapping_add(1));
+    let mut payload = |payload: &mut [u8]| payload.fill(b'*');
+    let concealer = Concealer::keys(&mut key);
+    act(&mut if payloads { concealer.and_payloads(&mut payload) } else { concealer });
+}
+
+fn checkpoint(node: &Node) -> Vec<u8> {
+    let mut saved = Vec::new();
+    let mut nothing = |_: &mut [u8]| {};
+    saved.extend(node.checkpoint(&mut Concealer::keys(&mut nothing)).unwrap());
+    saved
+}
+
+fn replayed(checkpoint: &[u8], inputs: &[(Instant, Input, Option<Outputs>)]) -> Vec<(Instant, Input, Option<Outputs>)> {
+    let mut node = Node::restore(checkpoint, None).unwrap();
+    let tape = Tape::new(true);
+    node.set_tap(Some(Arc::clone(&tape) as Arc<dyn Tap>));
+    let mut out = Outbox::new();
+    for (now, input, _) in inputs {
+        node.apply(*now, input, &mut out);
+        while out.pop().is_some() {}
+    }
+    tape.entries()
+}
+
+fn cluster_of(options: &Options, count: usize) -> Cluster {
+    let mut cluster = Cluster::new(count);
+    for at in 0..count {
+        cluster.start(at, options.clone());
+    }
+    for at in 1..count {
+        cluster.command(at, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
+    }
+    cluster.run(Duration::from_secs(5));
+    cluster
+}
+
+/// Events, a query, new tags, a member that crashes, one that leaves, a key that is installed and used.
+fn live(cluster: &mut Cluster, new_key: Option<&Key>) {
+    for n in 0..20 {
+        cluster
+            .command(n % 3, |node, now, out| node.user_event(now, "deploy", SECRET, Coalescing::Allow, out))
+            .unwrap();
+        cluster.run(Duration::from_millis(300));
+    }
+    let question = Question::new("uptime").with_payload(SECRET).with_acks();
+    cluster.command(1, |node, now, out| node.query(now, &question, out)).unwrap();
+    let tags = [("role".to_string(), "db".to_string())].into_iter().collect::<Tags>();
+    cluster.command(1, |node, now, out| node.set_tags(now, &tags, out)).unwrap();
+    if let Some(key) = new_key {
+        for operation in [KeyOperation::Install, KeyOperation::Use] {
+            cluster.command(1, |node, now, out| node.change_all_keys(now, operation, key.as_bytes(), 0, out)).unwrap();
+            cluster.run(Duration::from_secs(10));
+        }
+        cluster.command(2, |node, now, out| node.change_all_keys(now, KeyOperation::List, &[], 1, out)).unwrap();
+    }
+    cluster.nodes[4] = None;
+    cluster.run(Duration::from_secs(20));
+    cluster.command(3, |node, now, out| node.leave(now, out)).unwrap();
+    cluster.run(Duration::from_secs(40));
+}
+
+fn key(byte: u8) -> Key {
+    let bytes: Vec<u8> = (0..32).map(|n| byte.wrapping_mul(31).wrapping_add(n)).collect();
+    Key::new(&bytes).unwrap()
+}
+
+fn encrypted() -> Options {
+    Options::lan().with(|options| options.transport.encrypt_keys = [key(1)].into())
+}
+
+const SECRET: &[u8] = b"a payload that must not be recorded";
+
+#[test]
+fn a_restored_node_gives_the_outputs_of_the_saved_one_for_its_inputs() {
+    let compressed = encrypted().hashicorp_pace().with(|options| options.transport.compression = true);
+    let coalescing = Options::lan().with(|options| {
+        options.serf.coalesce_period = Duration::from_secs(3);
+        options.serf.quiescent_period = Duration::from_secs(1);
+        options.serf.user_coalesce_period = Duration::from_secs(3);
+        options.serf.user_quiescent_period = Duration::from_secs(1);
+        options.serf.snapshot = true;
+        options.transport.codec = CodecChoice::HashiCorp;
+        options.transport.label = "dc1".into();
+    });
+    for options in [Options::lan(), encrypted(), compressed, coalescing] {
+        let mut cluster = cluster_of(&options, 5);
+        // In the middle of everything: events in the queues, a probe on the way, coalescers that hold events.
+        cluster.command(2, |node, now, out| node.user_event(now, "early", b"1", Coalescing::Allow, out)).unwrap();
+        cluster.run(Duration::from_millis(2));
+        {
+            let at = 1;
+            let tape = Tape::new(true);
+            let node = cluster.nodes[at].as_mut().unwrap();
+            node.set_tap(Some(Arc::clone(&tape) as Arc<dyn Tap>));
+            let saved = checkpoint(node);
+            assert_eq!(checkpoint(&Node::restore(&saved, None).unwrap()), saved, "a copy of a copy");
+            live(&mut cluster, None);
+            let recorded = tape.entries();
+            assert!(recorded.len() > 300 && recorded.iter().filter(|entry| entry.2.is_some()).count() > 100);
+            let first = recorded.iter().zip(&replayed(&saved, &recorded)).position(|(a, b)| a != b);
+            assert_eq!(first.map(|at| &recorded[at]), None, "input {first:?} of node {at}");
+        }
+    }
+}
+
+#[test]
+fn a_recording_without_keys_and_payloads_still_tells_who_failed() {
+    let new_key = key(2);
+    let mut cluster = cluster_of(&encrypted(), 5);
+    cluster.command(2, |node, now, out| node.user_event(now, "early", SECRET, Coalescing::Allow, out)).unwrap();
+    let tape = Tape::new(false);
+    let node = cluster.nodes[1].as_mut().unwrap();
+    node.set_tap(Some(Arc::clone(&tape) as Arc<dyn Tap>));
+    let mut saved = Vec::new();
+    conceal(true, |concealer| saved = node.checkpoint(concealer).unwrap());
+    live(&mut cluster, Some(&new_key));
+    let installed: Vec<_> = cluster.nodes[1].as_ref().unwrap().keys().cloned().collect();
+    assert_eq!(installed, [key(2), key(1)], "the key was changed");
+    let recorded = tape.entries();
+    let mut bytes = saved.clone();
+    recorded.iter().for_each(|(_, input, _)| bytes.extend(postcard::to_allocvec(input).unwrap()));
+    let later = checkpoint_concealed(cluster.nodes[1].as_ref().unwrap());
+    bytes.extend(later);
+    let has = |secret: &[u8]| bytes.windows(secret.len()).any(|window| window == secret);
+    for key in [key(1), key(2)] {
+        assert!(!has(key.as_bytes()) && !has(key.to_base64().as_bytes()), "a key is in the recording");
+    }
+    assert!(!has(SECRET) && has(b"deploy") && has(b"node-4"));
+    // The replacements of the keys are installed, and the members are as in the original.
+    let mut replay = Node::restore(&saved, None).unwrap();
+    let mut out = Outbox::new();
+    for (now, input, _) in &recorded {
+        replay.apply(*now, input, &mut out);
+        while out.pop().is_some() {}
+    }
+    let original = cluster.nodes[1].as_ref().unwrap();
+    let statuses = |node: &Node| node.members().map(|member| (member.name().to_string(), member.status())).collect();
+    let (a, b): (Vec<_>, Vec<_>) = (statuses(&replay), statuses(original));
+    assert_eq!(a, b);
+    assert_eq!(replay.why("node-4").map(|why| why.gone), original.why("node-4").map(|why| why.gone));
+    assert_eq!(replay.keys().len(), 2);
+}
+
+#[test]
+fn with_replaced_keys_the_outputs_differ_in_content_only() {
+    let new_key = key(2);
+    let mut cluster = cluster_of(&encrypted(), 5);
+    let tape = Arc::new(Tape { secrets: false, entries: Mutex::new(Vec::new()) });
+    let keys_only = Arc::new(KeysOnly(Arc::clone(&tape)));
+    let node = cluster.nodes[1].as_mut().unwrap();
+    node.set_tap(Some(keys_only as Arc<dyn Tap>));
+    let mut saved = Vec::new();
+    conceal(false, |concealer| saved = node.checkpoint(concealer).unwrap());
+    live(&mut cluster, Some(&new_key));
+    let recorded = tape.entries();
+    let shape = |entries: &[(Instant, Input, Option<Outputs>)]| {
+        entries.iter().map(|(at, _, outputs)| (*at, outputs.map(|outputs| (outputs.count, outputs.shape)))).collect()
+    };
+    let (a, b): (Vec<_>, Vec<_>) = (shape(&recorded), shape(&replayed(&saved, &recorded)));
+    assert_eq!(a, b);
+}
+
+/// Replaces keys, not payloads.
+#[derive(Debug)]
+struct KeysOnly(Arc<Tape>);
+
+impl Tap for KeysOnly {
+    fn input(&self, now: Instant, mut input: Input) {
+        conceal(false, |concealer| input.conceal(concealer));
+        self.0.entries.lock().unwrap().push((now, input, None));
+    }
+
+    fn outputs(&self, outputs: Outputs) {
+        self.0.outputs(outputs);
+    }
+}
+
+fn checkpoint_concealed(node: &Node) -> Vec<u8> {
+    let mut saved = Vec::new();
+    conceal(true, |concealer| saved = node.checkpoint(concealer).unwrap());
+    saved
+}
+
+#[test]
+fn damaged_bytes_are_no_checkpoint() {
+    let cluster = Cluster::joined(3);
+    let saved = checkpoint(cluster.nodes[0].as_ref().unwrap());
+    assert!(Node::restore(&saved, None).is_ok());
+    for len in (0..saved.len()).step_by(7) {
+        assert!(Node::restore(&saved[..len], None).is_err(), "{len} of {} bytes", saved.len());
+    }
+}
+
+#[test]
+fn a_node_with_a_shared_directory_has_no_checkpoint() {
+    let peer = Identity::new("b", addr(1), &Tags::default()).unwrap();
+    let directory = Directory::new([peer]);
+    let mut cluster = Cluster::new(1);
+    cluster.start_as(0, Options::lan(), Start::new().with_directory(directory));
+    let mut nothing = |_: &mut [u8]| {};
+    let saved = cluster.nodes[0].as_ref().unwrap().checkpoint(&mut Concealer::keys(&mut nothing));
+    assert_eq!(saved, Err(Unsaved));
+}

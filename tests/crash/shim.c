@@ -1,0 +1,108 @@
+// Preloaded into the agent by `run`: counts the file operations below SHIM_DIR, and at the one with number SHIM_AT does what
+// SHIM_DO says: fail (with the error number SHIM_ERRNO), tear (write half of the bytes, then end the process at once) or
+// kill (end the process before the operation). The number and the name of the operation go to SHIM_LOG.
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static atomic_long counted;
+
+// Whether the operation that asks has to fail.
+static int fails(const char *path, const char *name, int fd, const void *bytes, size_t length) {
+    const char *dir = getenv("SHIM_DIR"), *at = getenv("SHIM_AT"), *what = getenv("SHIM_DO");
+    if (!dir || !at || !what || strncmp(path, dir, strlen(dir)) != 0) return 0;
+    if (atomic_fetch_add(&counted, 1) + 1 != atol(at)) return 0;
+    char line[PATH_MAX + 64];
+    int size = snprintf(line, sizeof line, "%s %s %s\n", what, name, path);
+    int (*real_open)(const char *, int, ...) = dlsym(RTLD_NEXT, "open");
+    ssize_t (*real_write)(int, const void *, size_t) = dlsym(RTLD_NEXT, "write");
+    int log = real_open(getenv("SHIM_LOG"), O_WRONLY | O_CREAT | O_APPEND, 0600);
+    if (real_write(log, line, size) != size) _exit(99);
+    if (strcmp(what, "tear") == 0 && bytes && real_write(fd, bytes, length / 2) < 0) _exit(99);
+    if (strcmp(what, "fail") != 0) _exit(137);
+    errno = atoi(getenv("SHIM_ERRNO"));
+    return 1;
+}
+
+static int fails_fd(int fd, const char *name, const void *bytes, size_t length) {
+    char link[64], path[PATH_MAX];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    int saved = errno;
+    ssize_t size = readlink(link, path, sizeof path - 1);
+    errno = saved;
+    if (size < 0) return 0;
+    path[size] = 0;
+    return fails(path, name, fd, bytes, length);
+}
+
+#define REAL(type, name, ...) type (*real)(__VA_ARGS__) = dlsym(RTLD_NEXT, name)
+
+static int opened(const char *name, const char *path, int flags, va_list rest) {
+    mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0;
+    if (fails(path, name, -1, NULL, 0)) return -1;
+    REAL(int, name, const char *, int, ...);
+    return real(path, flags, mode);
+}
+
+int open(const char *path, int flags, ...) {
+    va_list rest;
+    va_start(rest, flags);
+    int fd = opened("open", path, flags, rest);
+    va_end(rest);
+    return fd;
+}
+
+int open64(const char *path, int flags, ...) {
+    va_list rest;
+    va_start(rest, flags);
+    int fd = opened("open64", path, flags, rest);
+    va_end(rest);
+    return fd;
+}
+
+ssize_t write(int fd, const void *bytes, size_t length) {
+    if (fails_fd(fd, "write", bytes, length)) return -1;
+    REAL(ssize_t, "write", int, const void *, size_t);
+    return real(fd, bytes, length);
+}
+
+#define ON_FD(name)                             \
+    int name(int fd) {                          \
+        if (fails_fd(fd, #name, NULL, 0)) return -1; \
+        REAL(int, #name, int);                  \
+        return real(fd);                        \
+    }
+ON_FD(fsync)
+ON_FD(fdatasync)
+
+int flock(int fd, int how) {
+    if (fails_fd(fd, "flock", NULL, 0)) return -1;
+    REAL(int, "flock", int, int);
+    return real(fd, how);
+}
+
+int fchmod(int fd, mode_t mode) {
+    if (fails_fd(fd, "fchmod", NULL, 0)) return -1;
+    REAL(int, "fchmod", int, mode_t);
+    return real(fd, mode);
+}
+
+int ftruncate64(int fd, off64_t length) {
+    if (fails_fd(fd, "ftruncate64", NULL, 0)) return -1;
+    REAL(int, "ftruncate64", int, off64_t);
+    return real(fd, length);
+}
+
+int rename(const char *from, const char *to) {
+    if (fails(to, "rename", -1, NULL, 0)) return -1;
+    REAL(int, "rename", const char *, const char *);
+    return real(from, to);
+}
