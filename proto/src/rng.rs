@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The seed of all randomness of a node.
 ///
@@ -48,8 +48,28 @@ impl fmt::Debug for Seed {
 ///
 /// Each concern draws from its own stream, so that more draws in one (such as nonces, once encryption is on) do not
 /// shift another (such as the probe order).
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rng(ChaCha8Rng);
+
+/// Seed, stream, and position in it. By hand, because the feature of `rand_chacha` needs the standard library.
+type Place = ([u8; 32], u64, u128);
+
+impl Serialize for Rng {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let place: Place = (self.0.get_seed(), self.0.get_stream(), self.0.get_word_pos());
+        place.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Rng {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (seed, stream, position) = Place::deserialize(deserializer)?;
+        let mut rng = ChaCha8Rng::from_seed(seed);
+        rng.set_stream(stream);
+        rng.set_word_pos(position);
+        Ok(Self(rng))
+    }
+}
 
 impl Rng {
     /// Stream number `stream` of `seed`.
