@@ -4,9 +4,10 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use bytes::Bytes;
+use serf_proto::internals::state;
 use serf_proto::{Instant, Node, StreamId};
 
-use crate::addressing::node_at;
+use crate::addressing::{name_of, node_at};
 use crate::host::{Host, Sockets, Uplink};
 use crate::net::Fate;
 use crate::net::stream::End;
@@ -36,7 +37,7 @@ impl HostContext<'_> {
         uplink.datagram_bytes += bytes.len() as u64;
         uplink.meter.datagram(self.at, bytes.len(), &mut self.notes.ledger);
         if let Some(said) = &mut uplink.stranger_bytes
-            && !host.process.node.as_ref().is_some_and(|node| is_member(node, to))
+            && !host.process.node.as_ref().is_some_and(|node| knows(node, to, self.shared.hosts))
         {
             *said += bytes.len() as u64;
         }
@@ -199,6 +200,13 @@ impl HostContext<'_> {
 /// Whether a member known to the node, in any status, has this address.
 fn is_member(node: &Node, addr: SocketAddr) -> bool {
     node.members().any(|member| member.addr() == addr)
+}
+
+/// Whether an address is that of a member, or of one that Serf has pruned and membership still remembers: such a member
+/// is asked whether its leave was its own.
+fn knows(node: &Node, addr: SocketAddr, hosts: u32) -> bool {
+    let is_remembered = |host| state::known_members(node).any(|known| *known.name == *name_of(host));
+    is_member(node, addr) || node_at(addr, hosts).is_some_and(is_remembered)
 }
 
 /// Maximum size of one write to a socket.

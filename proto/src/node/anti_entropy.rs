@@ -237,6 +237,10 @@ impl Node {
             if same_events {
                 self.swim.agreed(now);
             }
+            // A member that failed here may have left elsewhere. No digest shows that, so states are exchanged as without.
+            if self.serf.counts().failed > 0 {
+                self.swim.disagreed(now);
+            }
             return self.gossip.anti_entropy.agreed(peer);
         }
         self.core.stats.digests_differed += 1;

@@ -63,7 +63,7 @@ impl Swim {
         self.push_pulls.agreed_at = now;
     }
 
-    /// Notes that a member's digest differed although no news was on its way.
+    /// Notes that a member's digest differed although no news was on its way, or that equal digests do not show all.
     pub(crate) const fn disagreed(&mut self, now: Instant) {
         self.push_pulls.disagreed_at = now;
     }

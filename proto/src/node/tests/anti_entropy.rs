@@ -6,7 +6,7 @@ use crate::config::CodecChoice;
 use crate::limits::{BUCKETS_BITS_MAX, EVENT_HASHES_MAX, EVENT_WINDOW_TIMES_MAX, LAMPORT_TIME_MAX};
 use crate::wire::Writer;
 use crate::wire::native::{self, AntiEntropy, Digest, EventWindow};
-use crate::wire::swim::{Ping, State};
+use crate::wire::swim::{Accusation, Ping, State};
 
 impl Cluster {
     fn node(&self, at: usize) -> &Node {
@@ -172,6 +172,27 @@ fn a_leave_that_gossip_missed_is_learnt_as_a_leave() {
     cluster.nodes[3] = None;
     cluster.lost_ways.clear();
     cluster.run(secs(4));
+    assert_eq!(cluster.status(2, 3), Some(Status::Left));
+}
+
+#[test]
+fn a_leave_that_one_member_took_for_a_failure_is_learnt_by_a_push_pull() {
+    let mut cluster = Cluster::joined_with(4, |_| patient());
+    cluster.cut_off(2);
+    cluster.command(3, |node, now, out| node.leave(now, out)).unwrap();
+    cluster.run(secs(4));
+    cluster.nodes[3] = None;
+    let dead = Message::Dead(Accusation { incarnation: 9, node: "node-3", from: "node-1" });
+    let frame = encoded(|w| native::encode(&dead, w));
+    cluster.command(2, |node, now, out| {
+        node.set_now(now);
+        node.handle_frame(&mut Heard::new(addr(1), frame.len()), &frame);
+        node.settle(None, out);
+    });
+    assert_eq!(cluster.status(2, 3), Some(Status::Failed));
+    cluster.lost_ways.clear();
+    // The live members are the same to all, and so are the digests.
+    cluster.run(secs(120));
     assert_eq!(cluster.status(2, 3), Some(Status::Left));
 }
 
