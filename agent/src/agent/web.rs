@@ -66,17 +66,18 @@ async fn converse(agent: &Agent, socket: TcpStream, place: &Place) {
 
 fn answer(agent: &Agent, request: &Request<Incoming>) -> Response<String> {
     let (method, path) = (request.method(), request.uri().path());
-    let page = agent.status_page.as_ref().filter(|_| path.starts_with("/ui"));
+    if method != Method::GET && method != Method::HEAD {
+        return respond(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET is served here\n".into());
+    }
+    if let Some(page) = agent.status_page.as_ref().filter(|_| path.starts_with("/ui")) {
+        return page_answer(agent, page, request);
+    }
     let (status, kind, body) = match path {
-        _ if method != Method::GET && method != Method::HEAD => {
-            (StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET is served here\n".into())
-        }
         "/metrics" => (StatusCode::OK, EXPOSITION, agent.exposition()),
         "/healthz" => match agent.unhealthy_reason() {
             None => (StatusCode::OK, PLAIN, format!("ok\n{}", agent.partition_detail())),
             Some(why) => (StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("{why}\n")),
         },
-        _ if let Some(page) = page => return page_answer(agent, page, request),
         _ => (StatusCode::NOT_FOUND, PLAIN, "there are /metrics and /healthz\n".into()),
     };
     respond(status, kind, body)
