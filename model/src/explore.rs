@@ -106,19 +106,6 @@ impl Model for Explorer {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        macro_rules! always {
-            ($($rule:ident),*) => { vec![$(Property::always(Rule::$rule.name(), |_: &Self, world: &World| !world.breaks(Rule::$rule))),*] };
-        }
-        always![
-            NoResurrection,
-            NoLifeAfterDeath,
-            LeaveIsFinal,
-            EventOnce,
-            OneKeepsItsName,
-            DigestIsView,
-            Refutable,
-            Agreement,
-            NoPanic
-        ]
+        Rule::conditions().into_iter().map(|(rule, holds)| Property::always(rule.name(), holds)).collect()
     }
 }

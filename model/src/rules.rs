@@ -7,58 +7,56 @@ use serf_proto::internals::state::{KnownMember, known_members};
 use serf_proto::internals::wire::swim::State;
 use serf_proto::{Node, NodeState};
 
-/// A rule of the protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rule {
-    /// A member that was declared dead or left is alive again only with a greater incarnation, for as long as the observer
-    /// remembers it.
-    NoResurrection,
-    /// A member that hears an accusation of itself lives on only with a greater incarnation.
-    NoLifeAfterDeath,
-    /// A node that has left is alive to none that has heard of it, and itself never again.
-    LeaveIsFinal,
-    /// A node delivers a user event at most once.
-    EventOnce,
-    /// Of two nodes with one name, at most one loses the vote.
-    OneKeepsItsName,
-    /// Digests are equal if and only if views are.
-    DigestIsView,
-    /// A live member that is accused is seen alive again, in a run without faults.
-    Refutable,
-    /// After the faults, all views agree with the truth.
-    Agreement,
-    /// No call panics.
-    NoPanic,
+use crate::world::World;
+
+/// Declares the rules, each with its name, so that none is left out of a list.
+macro_rules! rules {
+    ($($(#[$doc:meta])* $rule:ident = $name:literal,)*) => {
+        /// A rule of the protocol.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Rule {
+            $($(#[$doc])* $rule,)*
+        }
+
+        impl Rule {
+            /// All rules.
+            pub const ALL: &[Self] = &[$(Self::$rule),*];
+
+            /// Its name.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$rule => $name,)*
+                }
+            }
+
+            /// All rules, each with the condition that a state keeps it, for a model of type `M`.
+            pub(crate) fn conditions<M>() -> Vec<(Self, fn(&M, &World) -> bool)> {
+                vec![$((Self::$rule, |_, world| !world.breaks(Self::$rule))),*]
+            }
+        }
+    };
 }
 
-impl Rule {
-    /// All rules.
-    pub const ALL: [Self; 9] = [
-        Self::NoResurrection,
-        Self::NoLifeAfterDeath,
-        Self::LeaveIsFinal,
-        Self::EventOnce,
-        Self::OneKeepsItsName,
-        Self::DigestIsView,
-        Self::Refutable,
-        Self::Agreement,
-        Self::NoPanic,
-    ];
-
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::NoResurrection => "no resurrection",
-            Self::NoLifeAfterDeath => "no life after a death at the same incarnation",
-            Self::LeaveIsFinal => "a leave is final",
-            Self::EventOnce => "an event at most once",
-            Self::OneKeepsItsName => "a name conflict does not stop both",
-            Self::DigestIsView => "digests are equal if and only if views are",
-            Self::Refutable => "an accusation can be refuted",
-            Self::Agreement => "agreement after the faults",
-            Self::NoPanic => "no call panics",
-        }
-    }
+rules! {
+    /// A member that was declared dead or left is alive again only with a greater incarnation, for as long as the observer
+    /// remembers it.
+    NoResurrection = "no resurrection",
+    /// A member that hears an accusation of itself lives on only with a greater incarnation.
+    NoLifeAfterDeath = "no life after a death at the same incarnation",
+    /// A node that has left is alive to none that has heard of it, and itself never again.
+    LeaveIsFinal = "a leave is final",
+    /// A node delivers a user event at most once.
+    EventOnce = "an event at most once",
+    /// Of two nodes with one name, at most one loses the vote.
+    OneKeepsItsName = "a name conflict does not stop both",
+    /// Digests are equal if and only if views are.
+    DigestIsView = "digests are equal if and only if views are",
+    /// A live member that is accused is seen alive again, in a run without faults.
+    Refutable = "an accusation can be refuted",
+    /// After the faults, all views agree with the truth.
+    Agreement = "agreement after the faults",
+    /// No call panics.
+    NoPanic = "no call panics",
 }
 
 impl fmt::Display for Rule {

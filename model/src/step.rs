@@ -65,7 +65,7 @@ pub enum Action {
 /// A command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// The process ends without a word.
+    /// The process ends without a leave.
     Crash,
     /// A process starts, without memory, and joins.
     Start,
@@ -343,7 +343,7 @@ impl World {
         for output in outputs {
             self.carry_out(plan, at, output);
         }
-        // What was delivered is part of what must be told apart.
+        // What was delivered is part of what distinguishes states.
         if let Some(life) = &mut self.slots[at].life {
             Arc::make_mut(life).refresh();
         }

@@ -108,7 +108,7 @@ pub const RELAYS_MAX: usize = 1024;
 /// cannot grow the tables without bound. Further ones are dropped.
 pub const MEMBERS_MAX: usize = PUSH_PULL_NODES_MAX;
 
-/// Zones that a node tells apart. Ours: no cluster has as many, and each tag of a hostile peer could name another.
+/// Zones that a node distinguishes. Ours: no cluster has as many, and each tag of a hostile peer could name another.
 /// Members of further ones count as one far zone.
 pub const ZONES_MAX: usize = 256;
 

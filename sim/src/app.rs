@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serf_proto::{
-    Coalescing, Event, Input, Instant, LeaveError, Node, Outbox, QueryError, QueryId, Question, RespondError, Rng,
-    SetTagsError, Tags, UserEventError,
+    Coalescing, Event, Input, Instant, Node, Outbox, QueryError, QueryId, Question, RespondError, Rng, SetTagsError,
+    Tags, UserEventError,
 };
 
 use crate::digest::Digest;
@@ -29,7 +29,7 @@ use crate::shard::{fold_input, watching};
 /// use serf_proto::{Config, Event, Options};
 /// use sim::{App, AppHandle, Fault, LinkModel, World, WorldOptions};
 ///
-/// /// Counts the rumours that it hears, and tells one of its own every ten seconds.
+/// /// Counts the rumours that it hears, and starts one of its own every ten seconds.
 /// #[derive(Debug, Default)]
 /// struct Rumours { heard: u32 }
 ///
@@ -164,16 +164,6 @@ impl AppHandle<'_> {
     pub fn set_tags(&mut self, tags: &BTreeMap<String, String>) -> Result<(), SetTagsError> {
         self.record(Input::SetTags(tags.clone()));
         self.node.set_tags(self.now, &tags.clone().into_iter().collect::<Tags>(), self.out)
-    }
-
-    /// Leaves the cluster. The process ends when the leave has spread.
-    ///
-    /// # Errors
-    ///
-    /// As [`Node::leave`].
-    pub fn leave(&mut self) -> Result<(), LeaveError> {
-        self.record(Input::Leave);
-        self.node.leave(self.now, self.out)
     }
 
     /// Returns the RNG of this application, for nothing else.

@@ -257,7 +257,7 @@ impl Comparison {
         if better + worse == 0 && open > 0 && f64::from(u32::try_from(seeds).unwrap_or(u32::MAX)) < needed {
             writeln!(
                 f,
-                "With {seeds} seeds no difference in so many metrics can be told from chance: {needed:.0} seeds can, or fewer --metric."
+                "With {seeds} seeds no difference in so many metrics can be distinguished from chance: {needed:.0} seeds can, or fewer --metric."
             )?;
         }
         Ok(())

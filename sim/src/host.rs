@@ -60,6 +60,12 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    /// Returns the number of datagrams that wait in the socket buffer.
+    pub(crate) fn datagrams_held(&self) -> usize {
+        let stalled = self.backlog.iter().map(|backlog| backlog.datagrams());
+        stalled.chain(self.slow.iter().map(|slow| slow.backlog.datagrams())).sum()
+    }
+
     /// Returns when the node or the application has to be woken, by the host's clock; `None` while it does not run.
     pub(crate) fn due(&self) -> Option<Instant> {
         let timeout = self.node.as_ref()?.poll_timeout();

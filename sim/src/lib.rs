@@ -15,6 +15,7 @@
 //! |---|---|
 //! | `cli` (default) | the program `sim`: command line, scenario files, reports |
 //! | `agent-config` (default, with `cli`) | `agent_config` in scenario files, read as an agent does |
+//! | `replay` (default, with `cli`) | `sim replay`: captures of real nodes |
 //! | `count-allocations` | `sim bench` also counts allocations |
 //!
 //! A test that needs worlds only depends on this crate with `default-features = false`.
@@ -38,7 +39,7 @@
 //! | `series`, `notes`, `explain` | time series of a run, and the timeline of one member |
 //! | `witness` | what happened in a world since its start |
 //! | `stats`, `compare` | intervals over seeds, comparison of two settings |
-//! | `replay` | captures of real nodes, replayed and told |
+//! | `replay` | captures of real nodes: replay and timeline |
 //! | `chart`, `page`, `vega` | charts, HTML pages |
 //! | `cli` | the command line |
 

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::chaos::CHAOS_NODES_MAX;
+
 /// Minimum and maximum one-way latency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LatencyRange {
@@ -90,9 +92,6 @@ pub(crate) fn share_of_some(text: &str) -> Result<u32, String> {
 pub(crate) fn positive(text: &str) -> Result<u64, String> {
     text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "expected a whole number above 0".to_owned())
 }
-
-/// Upper bound: in larger worlds the drawn faults hit too few nodes to matter.
-const CHAOS_NODES_MAX: u32 = 5_000;
 
 const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 

@@ -4,7 +4,6 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use bytes::Bytes;
-use serf_proto::internals::state;
 use serf_proto::{Instant, Node, StreamId};
 
 use crate::addressing::{name_of, node_at};
@@ -42,11 +41,12 @@ impl HostContext<'_> {
             *said += bytes.len() as u64;
         }
         match node_at(to, self.shared.hosts) {
-            Some(target) if self.crosses(target) => {
-                self.notes.crossed.datagram(bytes.len());
+            Some(target) => {
+                if self.crosses(target) {
+                    self.notes.crossed.datagram(bytes.len());
+                }
                 self.transmit(host, target, bytes.len(), || Payload::Datagram(bytes.clone()));
             }
-            Some(target) => self.transmit(host, target, bytes.len(), || Payload::Datagram(bytes.clone())),
             None => self.drop_datagram(NetDrop::NoHost),
         }
     }
@@ -205,8 +205,7 @@ fn is_member(node: &Node, addr: SocketAddr) -> bool {
 /// Whether an address is that of a member, or of one that Serf has pruned and membership still remembers: such a member
 /// is asked whether its leave was its own.
 fn knows(node: &Node, addr: SocketAddr, hosts: u32) -> bool {
-    let is_remembered = |host| state::known_members(node).any(|known| *known.name == *name_of(host));
-    is_member(node, addr) || node_at(addr, hosts).is_some_and(is_remembered)
+    is_member(node, addr) || node_at(addr, hosts).is_some_and(|host| node.incarnation_of(&name_of(host)).is_some())
 }
 
 /// Maximum size of one write to a socket.

@@ -363,7 +363,8 @@ impl Shard {
                 self.note(at, id, Fact::Stalled);
             }
             Command::Block { until } => {
-                if host.process.node.is_some() {
+                // A stalled process has a backlog already, and handles nothing.
+                if host.process.node.is_some() && host.process.backlog.is_none() {
                     host.process.backlog = Some(Box::new(Backlog::of_packets()));
                     host.sockets.uplink.blocked_until = until;
                 }
@@ -515,9 +516,11 @@ impl Shard {
         (host.process.wake_at, host.process.app) = (Instant::MAX, None);
         host.sockets.uplink.blocked_until = Instant::ZERO;
         // The kernel discards what the process has not read.
-        let held = host.process.backlog.take().into_iter().map(|backlog| backlog.datagrams());
-        let waiting = host.process.slow.iter_mut().map(|slow| core::mem::take(&mut slow.backlog).datagrams());
-        let unread: usize = held.chain(waiting).sum();
+        let unread = host.process.datagrams_held();
+        host.process.backlog = None;
+        if let Some(slow) = &mut host.process.slow {
+            slow.backlog = Backlog::default();
+        }
         (0..unread).for_each(|_| self.notes.witness.datagrams.drop(NetDrop::Down));
         self.notes.ledger.process(at, -1);
         host.checks.fallen = FallenMembers::default();

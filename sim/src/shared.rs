@@ -128,7 +128,7 @@ impl Shared {
         let directory = Directory::new(known.map(|(_, identity)| identity.clone()));
         let seed = Seed::from_u64(seed);
         let last = if settings.of(0).serf().snapshot { nodes } else { 0 };
-        let everybody = (0..last).filter(|node| !layout.is_late(*node));
+        let all = (0..last).filter(|node| !layout.is_late(*node));
         let alive = |node| Record::Alive { name: name_of(node).as_str().into(), addr: addr_of(node) };
         Self {
             nodes,
@@ -142,7 +142,7 @@ impl Shared {
             names_kept: false,
             policy: None,
             listened_for: None,
-            converged_disk: Disk::of(everybody.map(alive)),
+            converged_disk: Disk::of(all.map(alive)),
             contacts: Contacts::Earlier,
             layout,
             apps: None,

@@ -47,7 +47,7 @@ fn text(node: &str, why: &Why) -> String {
     }
     out.push('\n');
     if let Some(evidence) = &why.suspected {
-        out.push_str(&line(evidence.ago, &format!("suspected: {}", evidence.told(&why.agent))));
+        out.push_str(&line(evidence.ago, &format!("suspected: {}", evidence.description(&why.agent))));
     }
     if let Some(evidence) = &why.gone {
         let what = match status.as_str() {
@@ -55,7 +55,7 @@ fn text(node: &str, why: &Why) -> String {
             _ if said_by.is_empty() => "declared failed".to_owned(),
             _ => format!("declared failed by {}", shown(said_by)),
         };
-        out.push_str(&line(evidence.ago, &format!("{what}; {}", evidence.told(&why.agent))));
+        out.push_str(&line(evidence.ago, &format!("{what}; {}", evidence.description(&why.agent))));
     }
     if !why.accusers.is_empty() {
         let names: Vec<_> = why.accusers.iter().map(|name| shown(name)).collect();

@@ -97,7 +97,7 @@ impl Evidence {
     }
 
     /// Describes how the agent of this name learned of the state.
-    pub fn told(&self, agent: &str) -> String {
+    pub fn description(&self, agent: &str) -> String {
         let agent = shown(agent);
         let (from, member) = (shown(&self.from), shown(&self.member));
         let source = if member.is_empty() { from.into_owned() } else { format!("{member} ({from})") };

@@ -1,4 +1,4 @@
-//! Captures: everything that a node was told, in files from which its behaviour can be replayed.
+//! Captures: all inputs of a node, in files from which its behaviour can be replayed.
 //!
 //! A capture is a directory with a ring of files. Each file begins with a [`Head`] that contains the whole state of the
 //! node, so that it can be replayed without the files before it; after it come the inputs, each with a digest of the

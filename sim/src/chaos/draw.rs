@@ -86,7 +86,7 @@ fn make_hostile(rng: &mut Rng, world: &mut ChaosWorld) {
 
 /// Draws the attacks, and adds them to the faults.
 pub(super) fn add_attacks(rng: &mut Rng, digest_rng: &mut Rng, world: &mut ChaosWorld, hostility: Hostility) {
-    let (from, time) = (FAULTS_FROM + HONEST_FOR, world.faults_time - HONEST_FOR);
+    let (from, time) = (FAULTS_FROM + HONEST_FOR, world.faults_time.saturating_sub(HONEST_FOR));
     let schedule = AttackSchedule::draw(rng, digest_rng, hostility, from, time);
     world.hostile = Some(HostileMember { joins: schedule.joins, after_attack: schedule.after_attack });
     world.faults.extend(schedule.at.into_iter().map(|(at, attack)| (at, Fault::Assault(attack))));

@@ -6,7 +6,6 @@ use serf_proto::limits::STREAM_MESSAGE_BYTES_MAX;
 use serf_proto::{Rng, Seed};
 
 use super::invariants::{self, Invariants};
-use super::run::LOOK_EVERY;
 use super::world::ChaosWorld;
 use crate::bounds::Bounds;
 use crate::check::{Finding, Violation};
@@ -122,8 +121,9 @@ impl<'a> FinalChecks<'a> {
         };
         up.iter().all(is_quiet)
             && invariants::clocks_are_close(self.world)
-            && self.world.wrong_views(1).is_empty()
             && (self.drawn.hostile.is_some() || self.world.missed_events().is_empty())
+            // Last: it compares all pairs.
+            && self.world.wrong_views(1).is_empty()
     }
 
     /// Checks that every node sees every member in its true state.
@@ -138,13 +138,13 @@ impl<'a> FinalChecks<'a> {
         for node in self.world.all(HostState::Up) {
             let bytes = self.world.content_bytes(node);
             self.content_bytes_max = self.content_bytes_max.max(bytes);
-            let (known, told) = self.world.members_weight(node);
+            let (known, sent) = self.world.members_weight(node);
             let bound = CONTENT_BYTES_MAX + known * MEMBER_CONTENT_BYTES_MAX;
             if bytes > bound {
                 self.note(node, Finding::ContentTooLarge { bytes, bound });
             }
-            if told > STREAM_MESSAGE_BYTES_MAX {
-                self.note(node, Finding::ContentTooLarge { bytes: told, bound: STREAM_MESSAGE_BYTES_MAX });
+            if sent > STREAM_MESSAGE_BYTES_MAX {
+                self.note(node, Finding::ContentTooLarge { bytes: sent, bound: STREAM_MESSAGE_BYTES_MAX });
             }
         }
     }
@@ -255,6 +255,9 @@ impl<'a> FinalChecks<'a> {
 fn count(len: usize) -> u32 {
     u32::try_from(len).expect("nodes are counted in 32 bits")
 }
+
+/// Virtual time between two looks at a world: at its invariants, and whether its nodes agree.
+const LOOK_EVERY: Duration = Duration::from_secs(15);
 
 /// Name of the events that all nodes must receive at the end.
 const PEACE: &str = "peace";

@@ -23,6 +23,8 @@ use serf_proto::{Config, Instant};
 pub use self::run::HostileReport;
 pub use self::shrink::{Shrunk, shrink};
 pub use self::sights::{Sight, Unseen};
+#[cfg(feature = "cli")]
+pub(crate) use self::world::CHAOS_NODES_MAX;
 pub use self::world::ChaosWorld;
 use crate::check::Violation;
 use crate::hostile::{Attack, Hostility};
@@ -37,7 +39,7 @@ pub struct ChaosOptions {
     pub nodes_max: u32,
     /// Number of threads per world. The result does not depend on it.
     pub threads: u32,
-    /// Virtual time during which faults are injected; in a swarm the longest.
+    /// Virtual time during which faults are injected; in a swarm the longest, and at least 30 s.
     pub faults_time: Duration,
     /// The nodes' options. Snapshots and a key are added at random; in a hostile world codecs and compression too. A swarm
     /// draws all of them.

@@ -1,7 +1,5 @@
 //! Runs a drawn world.
 
-use core::time::Duration;
-
 use serf_proto::Instant;
 
 use super::final_checks::FinalChecks;
@@ -105,6 +103,3 @@ impl ChaosWorld {
         })
     }
 }
-
-/// Virtual time between two looks at a world: at its invariants, and whether its nodes agree.
-pub(super) const LOOK_EVERY: Duration = Duration::from_secs(15);

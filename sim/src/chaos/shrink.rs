@@ -171,16 +171,14 @@ fn renumbered(world: &ChaosWorld) -> ChaosWorld {
         if let Some(node) = fault.node_mut() {
             *node = new_number(*node);
         }
-        if let Fault::Rule(rule) = fault {
-            for set in [&mut rule.from, &mut rule.to] {
-                *set = match &*set {
-                    NodeSet::One(node) => NodeSet::One(new_number(*node)),
-                    NodeSet::Listed(nodes) => NodeSet::of(nodes.iter().map(|node| new_number(*node))),
-                    other => other.clone(),
-                };
-            }
-        }
     }
+    change_sets(&mut world, |set| {
+        *set = match &*set {
+            NodeSet::One(node) => NodeSet::One(new_number(*node)),
+            NodeSet::Listed(nodes) => NodeSet::of(nodes.iter().map(|node| new_number(*node))),
+            other => other.clone(),
+        };
+    });
     world
 }
 
@@ -189,16 +187,22 @@ fn with_nodes(world: &ChaosWorld, nodes: u32) -> ChaosWorld {
     let mut world = world.clone();
     world.nodes = nodes;
     world.faults.retain(|(_, fault)| fault.node() < Some(nodes));
+    change_sets(&mut world, |set| {
+        if let NodeSet::Listed(listed) = set {
+            *set = NodeSet::of(listed.iter().copied().filter(|node| *node < nodes));
+        }
+    });
+    world
+}
+
+/// Changes the sets of nodes of all network rules.
+fn change_sets(world: &mut ChaosWorld, change: impl Fn(&mut NodeSet)) {
     for (_, fault) in &mut world.faults {
         if let Fault::Rule(rule) = fault {
-            for set in [&mut rule.from, &mut rule.to] {
-                if let NodeSet::Listed(listed) = set {
-                    *set = NodeSet::of(listed.iter().copied().filter(|node| *node < nodes));
-                }
-            }
+            change(&mut rule.from);
+            change(&mut rule.to);
         }
     }
-    world
 }
 
 const SIMPLIFICATIONS: &[fn(&mut ChaosWorld)] = &[
@@ -213,7 +217,7 @@ const SIMPLIFICATIONS: &[fn(&mut ChaosWorld)] = &[
     |world| world.model = world.model.with_reorder_ppm(0),
     |world| world.model = world.model.with_stream_reset_ppm(0),
     |world| {
-        // The lossless links of the least latency; any loss is kept by its own step.
+        // Links of 1 ms. Only loss and resets are kept, each of which has its own step.
         let (loss_ppm, reset_ppm) = (world.model.loss_ppm(), world.model.stream_reset_ppm());
         if let Ok(model) = LinkModel::new(LATENCY, LATENCY) {
             world.model = model.with_loss_ppm(loss_ppm).with_stream_reset_ppm(reset_ppm);

@@ -97,12 +97,13 @@ impl ChaosWorld {
 
     /// Checks what a file may have wrong.
     fn check(&self) -> Result<(), String> {
-        if !(2..=NODES_MAX).contains(&self.nodes) || self.late_nodes > NODES_MAX {
-            return Err(format!("a world has from 2 to {NODES_MAX} nodes"));
+        if !(2..=CHAOS_NODES_MAX).contains(&self.nodes) || self.late_nodes > CHAOS_NODES_MAX {
+            return Err(format!("a world has from 2 to {CHAOS_NODES_MAX} nodes"));
         }
         if let Some(fault) = self.faults.iter().map(|(_, fault)| fault).find(|fault| fault.node() >= Some(self.nodes)) {
             return Err(format!("there is no node for the fault {fault:?}"));
         }
+        self.model.check().map_err(|error| error.to_string())?;
         self.config().map(drop)
     }
 
@@ -134,5 +135,5 @@ impl ChaosWorld {
     }
 }
 
-/// As for drawn worlds.
-const NODES_MAX: u32 = 5_000;
+/// The largest world: in larger ones the drawn faults hit too few nodes to matter.
+pub(crate) const CHAOS_NODES_MAX: u32 = 5_000;

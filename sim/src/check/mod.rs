@@ -80,7 +80,7 @@ pub enum Finding {
         /// The query.
         id: QueryId,
         /// Number of answers reported one by one.
-        told: usize,
+        answers: usize,
         /// Number of answers in the report.
         counted: u32,
     },
@@ -269,8 +269,8 @@ impl fmt::Display for Finding {
             Self::AnswerTwice { id, from } => {
                 write!(f, "reported {from}'s answer to query {id} twice or after its end")
             }
-            Self::QueryEndWrong { id, told, counted } => {
-                write!(f, "ended query {id} with {counted} answers, but reported {told}")
+            Self::QueryEndWrong { id, answers, counted } => {
+                write!(f, "ended query {id} with {counted} answers, but reported {answers}")
             }
             Self::QueueTooLong { queue, depth, bound } => {
                 write!(f, "its {queue} queue holds {depth}, the bound is {bound}")
@@ -342,9 +342,13 @@ fn shown(status: Option<Status>) -> String {
 impl Finding {
     /// Returns the name of the rule: equal for findings that differ only in nodes and numbers.
     pub fn rule(&self) -> String {
-        let text = format!("{self:?}");
-        text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned()
+        variant(self)
     }
+}
+
+/// Returns the name of a value's variant.
+pub(crate) fn variant(value: &impl fmt::Debug) -> String {
+    format!("{value:?}").split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned()
 }
 
 /// A violation of a rule, with its place and time.

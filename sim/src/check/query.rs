@@ -24,11 +24,11 @@ impl QueryCheck {
     }
 
     pub(super) fn end(&mut self, report: &QueryReport) -> Option<Finding> {
-        let told = self.answers.iter().filter(|(id, _)| *id == report.id).count();
+        let answers = self.answers.iter().filter(|(id, _)| *id == report.id).count();
         self.answers.retain(|(id, _)| *id != report.id);
         let silent = report.silent.is_empty();
-        let is_fine = self.ended.insert(report.id) && told == report.responses as usize && silent >= report.complete;
-        (!is_fine).then_some(Finding::QueryEndWrong { id: report.id, told, counted: report.responses })
+        let is_fine = self.ended.insert(report.id) && answers == report.responses as usize && silent >= report.complete;
+        (!is_fine).then_some(Finding::QueryEndWrong { id: report.id, answers, counted: report.responses })
     }
 }
 
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     /// A query that only its sender answered, and its report.
-    fn told() -> (QueryId, QueryReport) {
+    fn answered() -> (QueryId, QueryReport) {
         let mut out = Outbox::new();
         let identity = Identity::new("a", "10.0.0.1:7946".parse().unwrap(), &Tags::default()).unwrap();
         let config = Arc::new(Config::new(Options::lan()).unwrap());
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn a_second_delivery_and_a_second_answer_are_found() {
-        let (mut check, (id, _)) = (QueryCheck::default(), told());
+        let (mut check, (id, _)) = (QueryCheck::default(), answered());
         assert_eq!((check.deliver(id), check.deliver(id)), (None, Some(Finding::QueryTwice { id })));
         let twice = Finding::AnswerTwice { id, from: "b".into() };
         assert_eq!((check.answer(id, "b"), check.answer(id, "c"), check.answer(id, "b")), (None, None, Some(twice)));
@@ -65,11 +65,11 @@ mod tests {
 
     #[test]
     fn an_answer_after_the_end_and_wrong_numbers_are_found() {
-        let (mut check, (id, report)) = (QueryCheck::default(), told());
+        let (mut check, (id, report)) = (QueryCheck::default(), answered());
         assert_eq!(check.answer(id, "a"), None);
         assert_eq!(check.end(&report), None);
         assert!(check.answer(id, "b").is_some());
         let mut other = QueryCheck::default();
-        assert_eq!(other.end(&report), Some(Finding::QueryEndWrong { id, told: 0, counted: 1 }));
+        assert_eq!(other.end(&report), Some(Finding::QueryEndWrong { id, answers: 0, counted: 1 }));
     }
 }

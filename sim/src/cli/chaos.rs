@@ -13,13 +13,12 @@ use serf_proto::{Config, Options};
 
 use super::chaos_summary::{Header, Summary, Sums};
 use super::experiment::halt_on_signal;
-use super::files::check_file;
+use super::files::{check_file, write_file};
 use crate::allocations;
 use crate::chaos::{ChaosOptions, ChaosReport, ChaosWorld, shrink};
 use crate::experiment::shard::Shard;
 use crate::hostile::{Attack, Hostility};
 use crate::parse::{NodesRange, duration, nodes_range};
-use crate::results::write_aside;
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct ChaosCli {
@@ -36,7 +35,7 @@ pub(super) struct ChaosCli {
     budget: Option<Duration>,
 
     /// Each world draws which kinds of faults, settings and sizes it knows. What so many worlds should have shown and have
-    /// not is printed, and fails the campaign.
+    /// not is printed, and fails the campaign, also what --nodes, --hostile or --faults-for exclude.
     #[arg(long)]
     swarm: bool,
 
@@ -44,13 +43,14 @@ pub(super) struct ChaosCli {
     #[arg(long, value_name = "MIN..MAX", value_parser = nodes_range)]
     nodes: Option<NodesRange>,
 
-    /// Virtual time during which faults are injected; with --swarm the longest.
+    /// Virtual time during which faults are injected; with --swarm the longest, and at least 30s.
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
     faults_for: Duration,
 
     /// Which worlds also have a hostile member: drawn, every second one at random; always; never; or always with
     /// attacks of one kind only: accuse, exalt, clocks, bombs, crowds, ghosts, denial, replays, pings, relays, leaves,
-    /// thefts, conflicts, filters, askers, nested, silence, digests, or hordes, which is never drawn.
+    /// thefts, conflicts, filters, askers, nested, silence, digests, or hordes, which is never drawn. With --swarm only
+    /// worlds of up to 64 nodes have one.
     #[arg(long, value_name = "WHICH", default_value = "drawn", value_parser = hostility)]
     hostile: Hostility,
 
@@ -71,7 +71,9 @@ pub(super) struct ChaosCli {
     shrink: Option<PathBuf>,
 
     /// Runs the world of this file, which --shrink wrote.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "budget", "swarm", "nodes", "shard", "shrink"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "seeds", "budget", "swarm", "nodes", "shard", "shrink", "out", "jobs", "first_seed", "faults_for", "hostile", "reject",
+    ])]
     repeat: Option<PathBuf>,
 
     /// A sight that counts as a violation: tries the shrinking.
@@ -111,16 +113,21 @@ pub(super) fn run(cli: &ChaosCli) -> Result<ExitCode, String> {
     }
     let summary = campaign.summary(is_interrupted);
     campaign.write(&summary)?;
-    if cli.json {
-        println!("{}", json(&summary)?);
-    } else {
-        summary.print();
-    }
+    show(&summary, cli.json)?;
     Ok(match (summary.failed.is_empty() && summary.unseen.is_empty(), is_interrupted) {
         (false, _) => ExitCode::FAILURE,
         (true, true) => ExitCode::from(super::EXIT_INTERRUPTED),
         (true, false) => ExitCode::SUCCESS,
     })
+}
+
+fn show(summary: &Summary, as_json: bool) -> Result<(), String> {
+    if as_json {
+        println!("{}", json(summary)?);
+    } else {
+        summary.print();
+    }
+    Ok(())
 }
 
 /// Runs the world of a file.
@@ -133,12 +140,7 @@ fn repeat(cli: &ChaosCli, path: &Path) -> Result<ExitCode, String> {
     let mut sums = Sums::default();
     sums.add(&report);
     let header = Header { seeds: 1, first_seed: report.seed, is_swarm: false, shard: Shard::ALL.to_string() };
-    let summary = sums.summary(&header, false, began.elapsed().as_secs_f64());
-    if cli.json {
-        println!("{}", json(&summary)?);
-    } else {
-        summary.print();
-    }
+    show(&sums.summary(&header, false, began.elapsed().as_secs_f64()), cli.json)?;
     Ok(if report.is_fine() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -247,22 +249,21 @@ impl<'a> Campaign<'a> {
 
     fn write(&self, summary: &Summary) -> Result<(), String> {
         let Some(path) = &self.cli.out else { return Ok(()) };
-        write_aside(path, json(summary)?.as_bytes()).map_err(|error| format!("{}: {error}", path.display()))
+        write_file(path, &json(summary)?)
     }
 
     /// Shrinks the first worlds that failed, and writes them to files.
     fn shrink_failed(&self, directory: &Path, halt: &AtomicBool) -> Result<(), String> {
         let failed: Vec<u64> = self.locked().sums.failed().take(SHRUNK_MAX).collect();
-        let wrong = |error: std::io::Error| format!("{}: {error}", directory.display());
         if !failed.is_empty() {
-            std::fs::create_dir_all(directory).map_err(wrong)?;
+            std::fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
         }
         for seed in failed {
             let Some(shrunk) = shrink(&self.world(seed), SHRINK_RUNS_MAX, &|| halt.load(Ordering::Relaxed)) else {
                 continue;
             };
             let path = directory.join(format!("chaos-{seed}.json"));
-            write_aside(&path, shrunk.world.to_json()?.as_bytes()).map_err(wrong)?;
+            write_file(&path, &shrunk.world.to_json()?)?;
             eprintln!(
                 "Seed {seed} violates {} with {} nodes and {} faults after {} runs: {}",
                 shrunk.rule,

@@ -231,7 +231,7 @@ impl Summary {
         let not_seen = self.seen.iter().filter(|(name, count)| **count == 0 && !due(name));
         let names: Vec<&str> = not_seen.map(|(name, _)| *name).collect();
         if !names.is_empty() {
-            println!("Not seen, and not due in so few worlds: {}", names.join("; "));
+            println!("Not seen, and not required of this campaign: {}", names.join("; "));
         }
     }
 }

@@ -70,7 +70,7 @@ pub(super) enum Order {
     /// and how the news spread.
     Explain(Box<ExplainCli>),
     /// Replays captures of real nodes (`serf agent -capture=DIR`): checks that the same node gives the same outputs, and prints
-    /// what happened: who said what, when, what the node believed and why. Exit code 1 at the first difference.
+    /// what happened: messages, their senders and times, the node's view and its reasons. Exit code 1 at the first difference.
     #[cfg(feature = "replay")]
     Replay(ReplayCli),
     /// Compares two sets of results on the same seeds. Exit code 1 if a metric became worse, 0 otherwise.

@@ -1,24 +1,23 @@
 //! `sim replay`: replays captures, compares the outputs, and prints the timeline.
 
 use core::time::Duration;
-use std::collections::hash_map::DefaultHasher;
-use std::fs;
-use std::hash::{Hash as _, Hasher as _};
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant as Clock;
 
 use clap::Args;
 use serf_proto::{Input, Instant, Node, Output, Status};
 
+use super::files::{check_file, write_file};
+use crate::digest::Digest;
 use crate::page;
 use crate::parse::duration;
-use crate::replay::{Fact, Packet, Packets, Played, Run, Step, Teller, Verdict, What, align, load, play, script};
+use crate::replay::{Collector, Fact, Packet, Packets, Played, Run, Step, Verdict, What, align, load, play, script};
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct ReplayCli {
-    /// Directory of a capture, as in `serf agent -capture=DIR`. Several are told as one story.
+    /// Directory of a capture, as in `serf agent -capture=DIR`. Several are merged into one timeline.
     #[arg(value_name = "DIR", required = true)]
     dirs: Vec<PathBuf>,
 
@@ -26,7 +25,7 @@ pub(super) struct ReplayCli {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     until: Option<Duration>,
 
-    /// Tells only what concerns this member.
+    /// Prints only what concerns this member.
     #[arg(long, value_name = "NAME")]
     member: Option<String>,
 
@@ -38,7 +37,7 @@ pub(super) struct ReplayCli {
     #[arg(long)]
     check: bool,
 
-    /// Also tells user events and queries.
+    /// Also prints user events and queries.
     #[arg(long)]
     events: bool,
 
@@ -69,6 +68,9 @@ struct Replayed {
 
 /// Replays and prints. Exit code 1 if an output differs.
 pub(super) fn run(cli: &ReplayCli) -> Result<ExitCode, String> {
+    for path in cli.html.iter().chain(&cli.turn_into_script) {
+        check_file(path)?;
+    }
     let mut replayed = Vec::new();
     for dir in &cli.dirs {
         let (runs, notes) = load(dir)?;
@@ -96,8 +98,7 @@ pub(super) fn run(cli: &ReplayCli) -> Result<ExitCode, String> {
     // Stable: facts of one input keep their order.
     facts.sort_by_key(|fact| fact.unix_ns);
     if let Some(path) = &cli.html {
-        let page = html(&facts, &replayed);
-        fs::write(path, page).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        write_file(path, &html(&facts, &replayed))?;
     }
     let text = if cli.json { json(&facts, &replayed)? } else { text(&facts, &replayed, cli.check) };
     // A closed pipe, as by `head`, is not an error.
@@ -108,9 +109,9 @@ pub(super) fn run(cli: &ReplayCli) -> Result<ExitCode, String> {
 
 fn replay(dir: PathBuf, run: &Run, cli: &ReplayCli) -> Result<Replayed, String> {
     let began = Clock::now();
-    let mut teller = Teller::new(&run.node);
+    let mut collector = Collector::new(&run.node);
     let (mut initial, mut packets, mut first) = (Vec::new(), Packets::default(), None::<Instant>);
-    let (with_packets, tells) = (cli.dirs.len() > 1, !cli.check || cli.turn_into_script.is_some());
+    let (with_packets, prints) = (cli.dirs.len() > 1, !cli.check || cli.turn_into_script.is_some());
     let verdict = play(run, |played| {
         match played {
             Played::File(file, node) => {
@@ -118,14 +119,14 @@ fn replay(dir: PathBuf, run: &Run, cli: &ReplayCli) -> Result<Replayed, String> 
                     initial = alive(node);
                 }
                 first.get_or_insert(file.head.at);
-                teller.file(file, node);
+                collector.file(file, node);
             }
             Played::Input(step) => {
                 if first.is_some_and(|first| cli.until.is_some_and(|until| step.at - first > until)) {
                     return false;
                 }
-                if tells {
-                    teller.step(step);
+                if prints {
+                    collector.step(step);
                 }
                 if with_packets {
                     note_packets(&mut packets, step);
@@ -135,7 +136,7 @@ fn replay(dir: PathBuf, run: &Run, cli: &ReplayCli) -> Result<Replayed, String> 
         true
     })?;
     let took = began.elapsed();
-    Ok(Replayed { dir, node: run.node.clone(), initial, facts: teller.facts(), packets, verdict, took })
+    Ok(Replayed { dir, node: run.node.clone(), initial, facts: collector.facts(), packets, verdict, took })
 }
 
 fn alive(node: &Node) -> Vec<String> {
@@ -162,24 +163,30 @@ fn note_packets(packets: &mut Packets, step: &Step<'_>) {
 
 /// Compares packets within one process.
 fn hash(content: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    content.hash(&mut hasher);
-    hasher.finish()
+    let mut digest = Digest::default();
+    digest.fold_bytes(content);
+    digest.value()
 }
 
 fn is_shown(fact: &Fact, cli: &ReplayCli) -> bool {
     let is_about = cli.member.as_ref().is_none_or(|name| {
-        let about = fact.member.as_deref() == Some(name) || fact.node == *name || fact.text.contains(&**name);
+        let about = fact.member.as_deref() == Some(name) || fact.node == *name || names(&fact.text, name);
         about || fact.what == What::Capture
     });
     let is_traffic = matches!(fact.what, What::UserEvent | What::Query);
     is_about && (cli.events || !is_traffic)
 }
 
-fn write_script(path: &PathBuf, replayed: &[Replayed]) -> Result<(), String> {
+/// Whether a text names a node, and not only one whose name begins alike.
+fn names(text: &str, name: &str) -> bool {
+    let words = text.split(|c: char| !(c.is_alphanumeric() || "-._".contains(c)));
+    words.map(|word| word.trim_end_matches('.')).any(|word| word == name)
+}
+
+fn write_script(path: &Path, replayed: &[Replayed]) -> Result<(), String> {
     let [one] = replayed else { return Err("--turn-into-script takes one run of one capture".to_owned()) };
     let text = script(&one.node, &one.initial, &one.facts)?;
-    fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
+    write_file(path, &text)
 }
 
 fn text(facts: &[&Fact], replayed: &[Replayed], check: bool) -> String {

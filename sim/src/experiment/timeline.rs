@@ -279,7 +279,7 @@ impl Course<'_> {
             Act::Strike(nth) => self.strike(world, nth, now),
             Act::Return { fault, node, has_snapshot } => {
                 self.until(fault, now);
-                world.return_now(node, has_snapshot);
+                world.bring_back(node, has_snapshot);
             }
             Act::Restore { fault, nodes } => {
                 self.until(fault, now);

@@ -1,4 +1,4 @@
-//! Tells the timeline of one member from the recorded facts.
+//! Describes the timeline of one member from the recorded facts.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -38,7 +38,7 @@ impl Story {
         Self { member, lines }
     }
 
-    /// Tells the first absence of the member as text.
+    /// Describes the first absence of the member as text.
     pub(crate) fn text(&self) -> String {
         let mut text =
             format!("Timeline of {}, in virtual seconds since the start of the run\n\n", name_of(self.member));
@@ -51,16 +51,16 @@ impl Story {
         }
         let tree = episode.tree();
         if !tree.is_empty() {
-            let _infallible = write!(text, "\nFrom whom the first observers heard it:\n{}", indented(&tree));
+            let _infallible = write!(text, "\nSenders from which the first observers heard it:\n{}", indented(&tree));
         }
         text
     }
 
-    /// Tells it as HTML, with a chart.
+    /// The same as HTML, with a chart.
     pub(crate) fn html(&self) -> String {
         let episode = self.episode();
         let mut html = format!(
-            "<p>{}, in virtual seconds since the start of the run. <code>sim explain</code> tells the same of any other member.</p>\n<ol class=\"story\">\n",
+            "<p>{}, in virtual seconds since the start of the run. <code>sim explain</code> prints the same for any other member.</p>\n<ol class=\"story\">\n",
             escape(&name_of(self.member))
         );
         for (at, what) in episode.milestones() {
@@ -81,7 +81,7 @@ impl Story {
         let tree = episode.tree();
         if !tree.is_empty() {
             let _infallible =
-                writeln!(html, "<h3>From whom the first observers heard it</h3><pre>{}</pre>", escape(&tree));
+                writeln!(html, "<h3>Senders from which the first observers heard it</h3><pre>{}</pre>", escape(&tree));
         }
         html.push_str("</div></div>\n");
         html

@@ -13,7 +13,7 @@ pub enum Hostility {
     /// Every second world, drawn at random.
     #[default]
     Drawn,
-    /// All worlds.
+    /// All worlds; of a swarm those of up to 64 nodes.
     Always,
     /// No world.
     Never,

@@ -35,6 +35,9 @@ pub enum LinkModelError {
     /// The minimum latency is zero. It is the length of a window, in which threads run independently.
     #[error("the minimum latency must be above zero")]
     LatencyZero,
+    /// Streams have no send rate.
+    #[error("the send rate on streams must be above zero")]
+    RateZero,
 }
 
 impl LinkModel {
@@ -63,6 +66,12 @@ impl LinkModel {
             mtu_bytes: 0,
             square_side: Duration::ZERO,
         })
+    }
+
+    /// Checks a model that was read from a file, and so not made by the functions here.
+    pub(crate) fn check(&self) -> Result<(), LinkModelError> {
+        Self::new(self.latency_min, self.latency_max)?;
+        if self.bits_per_second == 0 { Err(LinkModelError::RateZero) } else { Ok(()) }
     }
 
     /// Sets the probability that a datagram is lost, in parts per million.

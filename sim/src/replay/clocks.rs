@@ -64,7 +64,7 @@ fn least_delay(sent: &[Packet], received: &[Packet]) -> Option<i64> {
     for packet in sent {
         departures.entry(key(packet)).or_default().push(packet.unix_ns);
     }
-    // Equal contents, such as a digest that has not changed, cannot be told apart.
+    // Equal contents, such as a digest that has not changed, cannot be distinguished.
     let unique = received.iter().filter_map(|packet| match departures.get(&key(packet)).map(Vec::as_slice) {
         Some([departure]) => Some(difference(packet.unix_ns, *departure)),
         _ => None,

@@ -47,11 +47,12 @@ pub(crate) fn load(dir: &Path) -> Result<(Vec<Run>, Vec<String>), String> {
             }
         };
         if head.proto != VERSION {
-            return Err(format!(
-                "{} was recorded by version {} of serf-proto and this is {VERSION}: replay it with the sim of that version",
+            notes.push(format!(
+                "{}, which was recorded by version {} of serf-proto and this is {VERSION}: replay it with the sim of that version",
                 path.display(),
                 head.proto
             ));
+            continue;
         }
         let file = File { name, head, bytes };
         match runs.last_mut() {

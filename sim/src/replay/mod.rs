@@ -1,19 +1,19 @@
-//! Replay of captures: runs the real node on recorded inputs, compares its outputs with the recorded ones, and tells what
-//! happened.
+//! Replay of captures: runs the real node on recorded inputs, compares its outputs with the recorded ones, and collects
+//! what happened.
 
 mod clocks;
+mod collector;
 mod load;
 mod player;
 mod script;
-mod teller;
 
 use serf_proto::Instant;
 
 pub(crate) use self::clocks::{Packet, Packets, align};
+pub(crate) use self::collector::Collector;
 pub(crate) use self::load::{Run, load};
 pub(crate) use self::player::{Played, Step, Verdict, play};
 pub(crate) use self::script::script;
-pub(crate) use self::teller::Teller;
 
 /// One line of a timeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,12 +30,22 @@ pub(crate) struct Fact {
     pub(crate) what: What,
     /// The same in words.
     pub(crate) text: String,
+    /// What a script repeats of a command of the application.
+    pub(crate) command: Option<Command>,
+}
+
+/// A command that a script repeats.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// A user event of this name.
+    UserEvent(String),
+    Leave,
 }
 
 /// The kind of a fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
-    /// A file of the capture begins.
+    /// The first file of a run begins.
     Capture,
     Join,
     Suspect,

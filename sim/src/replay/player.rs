@@ -6,6 +6,7 @@ use serf_proto::{Concealer, Input, Instant, Node, Outbox, Output, Outputs, Tap};
 use serf_runtime::capture::{Reader, Recorded, Tail};
 
 use super::load::{File, Run};
+use crate::check::variant;
 
 /// What a replay found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,7 +53,7 @@ pub(crate) struct Step<'a> {
     pub(crate) node: &'a Node,
 }
 
-/// What a listener is told.
+/// What a listener receives.
 pub(crate) enum Played<'a> {
     /// A file begins with this state.
     File(&'a File, &'a Node),
@@ -209,17 +210,21 @@ impl Player {
             Compared::Everything => replayed == recorded.outputs,
             _ => shape(replayed) == shape(recorded.outputs),
         };
-        if is_equal {
+        if is_equal || self.verdict.difference.is_some() {
             return;
         }
         let count = |outputs: Option<Outputs>| outputs.map_or(0, |outputs| outputs.count);
         let (then, now) = (count(recorded.outputs), count(replayed));
         let what = if then == now {
-            format!("the {then} outputs of {:?} at {} have other contents", kind(&recorded.input), seconds(recorded.at))
+            format!(
+                "the {then} outputs of {:?} at {} have other contents",
+                variant(&recorded.input),
+                seconds(recorded.at)
+            )
         } else {
             format!(
                 "{:?} at {} caused {then} outputs, and {now} in the replay",
-                kind(&recorded.input),
+                variant(&recorded.input),
                 seconds(recorded.at)
             )
         };
@@ -242,10 +247,4 @@ fn since(file: &File, at: Instant) -> u64 {
 
 fn seconds(at: Instant) -> String {
     format!("{:.6} s", (at - Instant::ZERO).as_secs_f64())
-}
-
-/// The name of an input's variant.
-fn kind(input: &Input) -> String {
-    let text = format!("{input:?}");
-    text.split([' ', '(', '{']).next().unwrap_or_default().to_owned()
 }

@@ -1,13 +1,12 @@
 //! Writes the story of a capture as a script for `tests/scripts`: the nodes have letters instead of names, and what happened
 //! becomes commands.
 
-use core::fmt::Write as _;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serf_proto::Instant;
 
-use super::{Fact, What};
+use super::{Command, Fact, What};
 
 /// Writes the script. `initial` are the members that `node` knew alive at the beginning.
 ///
@@ -46,12 +45,7 @@ pub(crate) fn script(node: &str, initial: &[String], facts: &[Fact]) -> Result<S
     // Until all have heard of all.
     lines.push("after 1m".to_owned());
     lines.push("members a".to_owned());
-    let mut text = String::new();
-    for line in lines {
-        let _infallible = writeln!(text, "{line}");
-    }
-    text.push_str("----\n");
-    Ok(text)
+    Ok(lines.join("\n") + "\n----\n")
 }
 
 struct Writer {
@@ -89,14 +83,14 @@ impl Writer {
 
     /// The commands of the node itself.
     fn own(&mut self, fact: &Fact) -> Vec<String> {
-        let Fact { what: What::Command, text, node, .. } = fact else { return Vec::new() };
-        let Some(rest) = text.strip_prefix(&**node) else { return Vec::new() };
-        if let Some(event) = rest.strip_prefix(" sends the user event ") {
-            let name = event.split(" (").next().unwrap_or_default().to_owned();
-            let count = self.events.len() + 1;
-            return vec![format!("event a event-{}", self.events.entry(name).or_insert(count))];
+        match &fact.command {
+            Some(Command::UserEvent(name)) => {
+                let count = self.events.len() + 1;
+                vec![format!("event a event-{}", self.events.entry(name.clone()).or_insert(count))]
+            }
+            Some(Command::Leave) => vec!["leave a".to_owned()],
+            None => Vec::new(),
         }
-        if rest.starts_with(" begins to leave") { vec!["leave a".to_owned()] } else { Vec::new() }
     }
 }
 
@@ -146,21 +140,26 @@ const PAUSE_MIN: Duration = Duration::from_millis(1);
 mod tests {
     use super::*;
 
-    fn fact(ms: u64, member: Option<&str>, what: What, text: &str) -> Fact {
-        let at = Instant::ZERO + Duration::from_millis(ms);
-        Fact { unix_ns: 0, at, node: "web".into(), member: member.map(Into::into), what, text: text.into() }
+    fn fact(ms: u64, member: Option<&str>, what: What) -> Fact {
+        let (at, node) = (Instant::ZERO + Duration::from_millis(ms), "web".to_owned());
+        Fact { unix_ns: 0, at, node, member: member.map(Into::into), what, text: String::new(), command: None }
+    }
+
+    fn commanded(ms: u64, command: Command) -> Fact {
+        Fact { command: Some(command), ..fact(ms, None, What::Command) }
     }
 
     #[test]
     fn a_member_that_refutes_was_cut_off_and_one_that_fails_crashed() {
         let facts = [
-            fact(0, None, What::Capture, ""),
-            fact(1000, None, What::Command, "web sends the user event deploy (2 bytes)"),
-            fact(3000, Some("db"), What::Suspect, ""),
-            fact(5000, Some("db"), What::Alive, ""),
-            fact(6000, Some("cache"), What::Suspect, ""),
-            fact(9000, Some("cache"), What::Failed, ""),
-            fact(9500, Some("new"), What::Join, ""),
+            fact(0, None, What::Capture),
+            commanded(1000, Command::UserEvent("deploy (2)".into())),
+            fact(3000, Some("db"), What::Suspect),
+            fact(5000, Some("db"), What::Alive),
+            fact(6000, Some("cache"), What::Suspect),
+            fact(9000, Some("cache"), What::Failed),
+            fact(9500, Some("new"), What::Join),
+            commanded(9600, Command::Leave),
         ];
         let story = script("web", &["db".into(), "cache".into()], &facts).unwrap();
         let commands: Vec<&str> = story.lines().skip(1).collect();
@@ -181,6 +180,8 @@ mod tests {
                 "after 3500ms",
                 "start d",
                 "join d via a",
+                "after 100ms",
+                "leave a",
                 "after 1m",
                 "members a",
                 "----",

@@ -9,7 +9,6 @@ use crate::addressing::node_at;
 use crate::command::{Command, KeyChange, QueryParams, StartFrom, TIMED};
 use crate::net::{NodeSet, Rule};
 use crate::notes::Notes;
-use crate::shared::Contacts;
 use crate::truth::HostState;
 
 impl World {
@@ -55,21 +54,6 @@ impl World {
     pub(crate) fn crash_for_detection(&mut self, node: u32, fault: usize) {
         self.inject(super::Fault::Crash(node));
         self.shared.truth.set_crashed(node, self.now, fault);
-    }
-
-    /// Restarts a node's process now, from its snapshot or without state.
-    pub(crate) fn return_now(&mut self, node: u32, has_snapshot: bool) {
-        self.settle_departures();
-        if !matches!(self.shared.truth.state(node), HostState::Crashed | HostState::Left) {
-            return;
-        }
-        let up = Contacts::These(self.shared.truth.all(HostState::Up).collect());
-        if has_snapshot {
-            self.shared.contacts = up;
-            self.return_after(node, Duration::ZERO);
-        } else {
-            self.restart_through(node, up);
-        }
     }
 
     /// Applies a rule from now on. If it drops packets, failures across it are no false alarms.

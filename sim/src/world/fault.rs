@@ -71,23 +71,8 @@ pub enum Fault {
 
 impl Fault {
     /// Returns the node that it concerns, if it is one.
-    pub const fn node(&self) -> Option<u32> {
-        match self {
-            Self::Crash(node)
-            | Self::PowerLoss { node, .. }
-            | Self::Restart(node)
-            | Self::Return(node)
-            | Self::Pause(node)
-            | Self::Resume(node)
-            | Self::StopClock(node)
-            | Self::StartClock { node, .. }
-            | Self::Leave(node)
-            | Self::Event(node)
-            | Self::Query(node)
-            | Self::Role(node)
-            | Self::Rotate { node, .. } => Some(*node),
-            Self::Rule(_) | Self::Heal | Self::Assault(_) => None,
-        }
+    pub fn node(&self) -> Option<u32> {
+        self.clone().node_mut().copied()
     }
 
     /// Returns the node that it concerns, to renumber it.
@@ -197,7 +182,7 @@ impl World {
     }
 
     /// Restarts a process that is down, from its snapshot or without state.
-    fn bring_back(&mut self, node: u32, has_snapshot: bool) -> bool {
+    pub(crate) fn bring_back(&mut self, node: u32, has_snapshot: bool) -> bool {
         self.settle_departures();
         let is_down = matches!(self.shared.truth.state(node), HostState::Crashed | HostState::Left);
         if is_down {

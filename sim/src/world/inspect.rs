@@ -3,7 +3,6 @@
 use serf_proto::{Instant, Snapshot};
 
 use super::World;
-use crate::host::Host;
 use crate::shard::Shard;
 use crate::witness::{Balance, Witness};
 
@@ -31,12 +30,7 @@ impl World {
     pub(crate) fn datagrams_on_their_way(&self) -> u64 {
         let of = |shard: &Shard| {
             let flying = shard.queues.queue.iter().filter(|scheduled| scheduled.payload.is_datagram()).count();
-            let held = |host: &Host| {
-                let stalled = host.process.backlog.iter().map(|backlog| backlog.datagrams());
-                let slow = host.process.slow.iter().map(|slow| slow.backlog.datagrams());
-                stalled.chain(slow).sum::<usize>()
-            };
-            flying + shard.hosts.iter().map(held).sum::<usize>()
+            flying + shard.hosts.iter().map(|host| host.process.datagrams_held()).sum::<usize>()
         };
         self.shards.iter().map(|shard| of(shard) as u64).sum()
     }

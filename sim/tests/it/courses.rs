@@ -173,7 +173,7 @@ fn a_rotation_that_misses_a_member_stops_before_it_locks_that_member_out() {
     let Outcome::Missing { examples, .. } = &report.outcome else { panic!("{report:#?}") };
     assert_eq!((steps(&report), &examples[..]), (vec!["install"], &["node-00003".to_owned()][..]));
     let primary = |node| world.node(node).and_then(|node| node.keys().next().cloned());
-    assert!((0..20).all(|node| primary(node) == Some(old_key())), "everybody still encrypts with the old key");
+    assert!((0..20).all(|node| primary(node) == Some(old_key())), "all nodes still encrypt with the old key");
     assert_eq!(world.node(3).map(|node| node.keys().len()), Some(1));
 }
 

@@ -74,11 +74,7 @@ fn a_short_stall_is_forgiven_and_a_long_one_is_not() {
 /// Returns how many pings and acks a node has sent.
 fn pings_and_acks(world: &World, node: u32) -> (u64, u64) {
     let stats = world.node(node).expect("it runs").stats();
-    let of = |kind| {
-        let counts = MessageKind::ALL.iter().zip(&stats.messages_out);
-        counts.filter(|(of, _)| **of == kind).map(|(_, sent)| sent.messages).sum()
-    };
-    (of(MessageKind::Ping), of(MessageKind::Ack))
+    (stats.sent(MessageKind::Ping).messages, stats.sent(MessageKind::Ack).messages)
 }
 
 #[test]

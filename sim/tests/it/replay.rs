@@ -96,7 +96,7 @@ fn incident(dir: &Dir, change: fn(Options) -> Options) {
 }
 
 #[test]
-fn a_capture_replays_with_the_recorded_outputs_and_tells_who_failed_and_why() {
+fn a_capture_replays_with_the_recorded_outputs_and_shows_who_failed_and_why() {
     let dir = Dir::new("plain");
     incident(&dir, |options| options);
     for host in ["n0", "n1", "n2", "n3"] {

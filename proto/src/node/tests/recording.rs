@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::{Concealer, Question};
 
-/// Records what a node is told.
+/// Records the inputs of a node.
 #[derive(Debug)]
 struct Tape {
     secrets: bool,

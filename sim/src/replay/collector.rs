@@ -1,4 +1,4 @@
-//! Tells what a replayed node learned: from its events, and from what changed in its view of the members.
+//! Collects what a replayed node learned: from its events, and from what changed in its view of the members.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -14,14 +14,14 @@ use serf_runtime::capture::Trigger;
 
 use super::load::File;
 use super::player::Step;
-use super::{Fact, What};
+use super::{Command, Fact, What};
 
 /// Collects the facts of one run.
-pub(crate) struct Teller {
+pub(crate) struct Collector {
     node: String,
     facts: Vec<Fact>,
     view: View,
-    /// Errors of the system that were told.
+    /// Errors of the system that were reported.
     failures: BTreeSet<String>,
     /// When the last datagram of each address came.
     heard: BTreeMap<SocketAddr, Instant>,
@@ -54,7 +54,7 @@ struct At {
     unix_ns: u64,
 }
 
-impl Teller {
+impl Collector {
     pub(crate) fn new(node: &str) -> Self {
         Self {
             node: node.to_owned(),
@@ -69,7 +69,7 @@ impl Teller {
         self.facts
     }
 
-    /// Tells that a file begins. The state at its beginning is the view that later inputs change.
+    /// Records the beginning of the run. The state at it is the view that later inputs change.
     pub(crate) fn file(&mut self, file: &File, node: &Node) {
         let at = At { at: file.head.at, unix_ns: file.head.unix_ns };
         let is_first = self.view.counts.is_none();
@@ -88,11 +88,11 @@ impl Teller {
                 self.view.members.len(),
                 counts.live
             );
-            self.tell(&at, None, What::Capture, text);
+            self.record(&at, None, What::Capture, text);
         }
     }
 
-    /// Tells what an input changed.
+    /// Records what an input changed.
     pub(crate) fn step(&mut self, step: &Step<'_>) {
         let at = At { at: step.at, unix_ns: step.unix_ns };
         if let Input::Opened { from, .. } = step.input {
@@ -108,7 +108,7 @@ impl Teller {
     }
 
     fn input(&mut self, at: &At, input: &Input) {
-        let node = self.node.clone();
+        let node = &self.node;
         let text = match input {
             Input::Join { seeds, .. } => {
                 let seeds: Vec<String> = seeds.iter().map(ToString::to_string).collect();
@@ -134,17 +134,22 @@ impl Teller {
                     _ => format!("a socket of {node} fails: {words}"),
                 };
                 if self.failures.insert(text.clone()) {
-                    self.tell(at, None, What::Trouble, text);
+                    self.record(at, None, What::Trouble, text);
                 }
                 return;
             }
             _ => return,
         };
-        self.tell(at, None, What::Command, text);
+        let command = match input {
+            Input::UserEvent { name, .. } => Some(Command::UserEvent(name.clone())),
+            Input::Leave => Some(Command::Leave),
+            _ => None,
+        };
+        self.push(at, None, What::Command, text, command);
     }
 
     fn event(&mut self, at: &At, event: &Event) {
-        let node = self.node.clone();
+        let node = &self.node;
         let (what, text) = match event {
             Event::User(event) => {
                 let bytes = event.payload.len();
@@ -179,7 +184,7 @@ impl Teller {
             ),
             _ => return,
         };
-        self.tell(at, None, what, text);
+        self.record(at, None, what, text);
     }
 
     /// Compares the node's view with the one before the input.
@@ -202,7 +207,7 @@ impl Teller {
             }
         }
         for name in before.keys().filter(|name| !members.contains_key(*name)) {
-            self.tell(at, Some(name), What::Forgotten, format!("{} forgets {name}", self.node));
+            self.record(at, Some(name), What::Forgotten, format!("{} forgets {name}", self.node));
         }
         self.view.members = members;
     }
@@ -213,20 +218,20 @@ impl Teller {
         let is_news = before.is_none_or(|before| before.status != now.status);
         match (before, now.status) {
             (None, Status::Alive) if !now.is_suspected => {
-                self.tell(at, Some(name), What::Join, format!("{observer} sees {name} join ({})", now.addr));
+                self.record(at, Some(name), What::Join, format!("{observer} sees {name} join ({})", now.addr));
             }
             (_, Status::Failed | Status::Left) if is_news => self.gone(at, name, now, why.as_ref()),
             (_, Status::Leaving) if is_news => {
-                self.tell(at, Some(name), What::Leaving, format!("{observer} learns that {name} leaves"));
+                self.record(at, Some(name), What::Leaving, format!("{observer} learns that {name} leaves"));
             }
             (Some(before), Status::Alive) if is_news => {
                 let text = format!("{observer} sees {name} alive again; it was {}", before.status);
-                self.tell(at, Some(name), What::Alive, text);
+                self.record(at, Some(name), What::Alive, text);
             }
             (Some(before), Status::Alive) if before.is_suspected && !now.is_suspected => {
                 let incarnation = node.incarnation_of(name).unwrap_or_default();
                 let text = format!("{name} refutes: {observer} sees it alive (at its incarnation {incarnation})");
-                self.tell(at, Some(name), What::Alive, text);
+                self.record(at, Some(name), What::Alive, text);
             }
             _ => {}
         }
@@ -236,7 +241,7 @@ impl Teller {
         if let Some(before) = before.filter(|before| before.tags != now.tags || before.addr != now.addr) {
             let place = if before.addr == now.addr { String::new() } else { format!(" at {}", now.addr) };
             let text = format!("{observer} learns of {name}{place} with the tags {:?}", now.tags);
-            self.tell(at, Some(name), What::Update, text);
+            self.record(at, Some(name), What::Update, text);
         }
     }
 
@@ -244,12 +249,12 @@ impl Teller {
         let observer = self.node.clone();
         let known = before.filter(|before| before.is_suspected).map_or(&[][..], |before| &before.accusers);
         if known.is_empty() {
-            let told = why.and_then(|why| why.suspected.as_ref()).map(|evidence| self.told(at, evidence));
+            let evidence = why.and_then(|why| why.suspected.as_ref()).map(|evidence| self.described(at, evidence));
             let accusers = now.accusers.join(", ");
-            let told = told.map(|told| format!("; {told}")).unwrap_or_default();
+            let evidence = evidence.map(|evidence| format!("; {evidence}")).unwrap_or_default();
             let heard = self.heard(at, now.addr);
-            let text = format!("{observer} suspects {name}, accused by {accusers}{told}{heard}");
-            self.tell(at, Some(name), What::Suspect, text);
+            let text = format!("{observer} suspects {name}, accused by {accusers}{evidence}{heard}");
+            self.record(at, Some(name), What::Suspect, text);
         } else {
             for accuser in now.accusers.iter().filter(|accuser| !known.contains(accuser)) {
                 let text = if *accuser == observer {
@@ -257,7 +262,7 @@ impl Teller {
                 } else {
                     format!("{observer} learns that {accuser} suspects {name}, too")
                 };
-                self.tell(at, Some(name), What::Confirm, text);
+                self.record(at, Some(name), What::Confirm, text);
             }
         }
     }
@@ -271,26 +276,30 @@ impl Teller {
             (_, Some(by)) => format!("declared failed by {by}"),
             (_, None) => "declared failed".to_owned(),
         };
-        let told = why.and_then(|why| why.gone.as_ref()).map(|evidence| format!("; {}", self.told(at, evidence)));
+        let evidence =
+            why.and_then(|why| why.gone.as_ref()).map(|evidence| format!("; {}", self.described(at, evidence)));
         let accusers = why.filter(|why| status == Status::Failed && !why.accusers.is_empty()).map(|why| {
             let names: Vec<&str> = why.accusers.iter().map(|name| &**name).collect();
             format!(". Who suspected it: {} (at its incarnation {})", names.join(", "), why.incarnation)
         });
         let heard = if status == Status::Failed { self.heard(at, now.addr) } else { String::new() };
-        let text = format!("{name} {what}{}{heard}{}", told.unwrap_or_default(), accusers.unwrap_or_default());
+        let text = format!("{name} {what}{}{heard}{}", evidence.unwrap_or_default(), accusers.unwrap_or_default());
         let kind = if status == Status::Left { What::Left } else { What::Failed };
-        self.tell(at, Some(name), kind, format!("{} sees: {text}", self.node));
+        self.record(at, Some(name), kind, format!("{} sees: {text}", self.node));
     }
 
     fn own_changes(&mut self, at: &At, step: &Step<'_>) {
         let node = step.node;
         let (incarnation, score) = (node.incarnation(), node.health_score());
+        if (incarnation, score) == (self.view.incarnation, self.view.health_score) {
+            return;
+        }
         let observer = self.node.clone();
         if incarnation > self.view.incarnation && node.stats().refutations > 0 {
             let said = accusations(step.input, &observer);
             let said = if said.is_empty() { "an accusation".to_owned() } else { said.join(", and ") };
             let text = format!("{observer} refutes {said}: its incarnation is now {incarnation}");
-            self.tell(at, Some(&observer), What::Refute, text);
+            self.record(at, Some(&observer), What::Refute, text);
         }
         if score != self.view.health_score {
             let how = if score > self.view.health_score {
@@ -298,7 +307,7 @@ impl Teller {
             } else {
                 "trusts its own connection more"
             };
-            self.tell(at, Some(&observer), What::Health, format!("{observer} {how}: its health score is {score}"));
+            self.record(at, Some(&observer), What::Health, format!("{observer} {how}: its health score is {score}"));
         }
         (self.view.incarnation, self.view.health_score) = (incarnation, score);
     }
@@ -311,12 +320,12 @@ impl Teller {
         let before = core::mem::take(&mut self.view.complaints);
         for (key, text) in &now {
             if !before.contains_key(key) {
-                self.tell(at, None, What::Trouble, format!("{}: {text}", self.node));
+                self.record(at, None, What::Trouble, format!("{}: {text}", self.node));
             }
         }
         for (key, text) in &before {
             if !now.contains_key(key) {
-                self.tell(at, None, What::Over, format!("{}: over: {text}", self.node));
+                self.record(at, None, What::Over, format!("{}: over: {text}", self.node));
             }
         }
         self.view.complaints = now;
@@ -329,11 +338,15 @@ impl Teller {
         })
     }
 
-    fn told(&self, at: &At, evidence: &serf_proto::Evidence) -> String {
-        Evidence::of(evidence, at.at).told(&self.node)
+    fn described(&self, at: &At, evidence: &serf_proto::Evidence) -> String {
+        Evidence::of(evidence, at.at).description(&self.node)
     }
 
-    fn tell(&mut self, at: &At, member: Option<&str>, what: What, text: String) {
+    fn record(&mut self, at: &At, member: Option<&str>, what: What, text: String) {
+        self.push(at, member, what, text, None);
+    }
+
+    fn push(&mut self, at: &At, member: Option<&str>, what: What, text: String, command: Option<Command>) {
         let fact = Fact {
             unix_ns: at.unix_ns,
             at: at.at,
@@ -341,12 +354,13 @@ impl Teller {
             member: member.map(str::to_owned),
             what,
             text,
+            command,
         };
         self.facts.push(fact);
     }
 }
 
-/// What a packet says against this node: by whom, and through whom it came.
+/// An accusation of this node in a packet: its author, and the sender of the packet.
 fn accusations(input: &Input, own: &str) -> Vec<String> {
     let Input::Opened { from, opened: Ok(packet), .. } = input else { return Vec::new() };
     let Ok(frames) = split(packet) else { return Vec::new() };
@@ -392,25 +406,25 @@ fn members(node: &Node) -> BTreeMap<String, Member> {
 }
 
 fn complaints(node: &Node) -> BTreeMap<(ComplaintKind, String), String> {
-    let told = |complaint: serf_proto::Complaint| {
+    let described = |complaint: serf_proto::Complaint| {
         let peer = complaint.peer.map_or_else(|| "other peers".to_owned(), |peer| peer.to_string());
-        let whom = complaint.member.map_or_else(|| peer.clone(), |member| format!("{member} ({peer})"));
+        let subject = complaint.member.map_or_else(|| peer.clone(), |member| format!("{member} ({peer})"));
         let text = match complaint.kind {
-            ComplaintKind::Refused(reason) => format!("input of {whom} is dropped: {}", reason.name()),
-            ComplaintKind::Encrypted => format!("{whom} encrypts, and this node has no key"),
+            ComplaintKind::Refused(reason) => format!("input of {subject} is dropped: {}", reason.name()),
+            ComplaintKind::Encrypted => format!("{subject} encrypts, and this node has no key"),
             ComplaintKind::UdpBlocked => {
-                format!("{whom} answers pings over TCP and not over UDP: UDP is blocked in one or both directions")
+                format!("{subject} answers pings over TCP and not over UDP: UDP is blocked in one or both directions")
             }
             ComplaintKind::UdpIndirect => {
-                format!("{whom} answers pings through other members only: UDP is blocked between it and this node")
+                format!("{subject} answers pings through other members only: UDP is blocked between it and this node")
             }
-            ComplaintKind::Exchange => format!("exchanges of state with {whom} fail: TCP is blocked, or it refuses"),
-            ComplaintKind::Send => format!("the system refuses to send to {whom}"),
+            ComplaintKind::Exchange => format!("exchanges of state with {subject} fail: TCP is blocked, or it refuses"),
+            ComplaintKind::Send => format!("the system refuses to send to {subject}"),
             ComplaintKind::Receive => "the system fails to receive".to_owned(),
             ComplaintKind::Accept => "the system fails to accept streams".to_owned(),
-            _ => format!("trouble with {whom}"),
+            _ => format!("trouble with {subject}"),
         };
         ((complaint.kind, peer), text)
     };
-    node.complaints().map(told).collect()
+    node.complaints().map(described).collect()
 }
