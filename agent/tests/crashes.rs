@@ -187,16 +187,16 @@ fn keyring(dir: &Path, name: &str, key: &Key) -> PathBuf {
 #[test]
 fn an_agent_killed_at_any_moment_comes_back_and_has_lost_and_repeated_nothing() {
     let kills: u32 = std::env::var("SERF_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(30);
-    let dir = Directory::new("killed");
+    let dir = Directory::new();
     let key = Key::new(&[0; 32]).expect("has the right length");
-    let steady_keys = keyring(&dir.0, "steady.keys", &key).display().to_string();
+    let steady_keys = keyring(dir.path(), "steady.keys", &key).display().to_string();
     let steady = Agent::start(&["-node=steady", "-profile=local", "-keyring-file", &steady_keys]);
     let output = steady.output();
     let seed = output.split_once("Bind addr: '").and_then(|(_, rest)| rest.split('\'').next()).expect("is shown");
     let victim = Victim {
         bind: free_address(),
-        snapshot: dir.0.join("victim.snapshot"),
-        keyring: keyring(&dir.0, "victim.keys", &key),
+        snapshot: dir.path().join("victim.snapshot"),
+        keyring: keyring(dir.path(), "victim.keys", &key),
     };
     let traffic = Arc::new(Traffic {
         client: Mutex::new(steady.client()),

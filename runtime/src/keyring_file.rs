@@ -224,27 +224,22 @@ mod tests {
         Key::new(&[byte; 16]).unwrap()
     }
 
-    fn scratch(name: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("serf-{name}-{}", std::process::id()));
-        _ = fs::remove_file(&path);
-        path
-    }
-
     #[test]
     fn a_keyring_is_written_in_serfs_format_for_its_owner_only_and_read_again() {
-        let path = scratch("keyring-format");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keyring");
         write_keyring_file(&path, &[key(1), key(2)]).unwrap();
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(text, "[\n  \"AQEBAQEBAQEBAQEBAQEBAQ==\",\n  \"AgICAgICAgICAgICAgICAg==\"\n]");
         assert_eq!(read_keyring_file(&path).unwrap(), [key(1), key(2)]);
         #[cfg(unix)]
         assert_eq!(std::os::unix::fs::MetadataExt::mode(&fs::metadata(&path).unwrap()) & 0o777, 0o600);
-        fs::remove_file(path).unwrap();
     }
 
     #[test]
     fn what_is_no_keyring_is_refused_with_what_is_wrong_about_it() {
-        let path = scratch("keyring-bad");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keyring");
         assert!(matches!(read_keyring_file(&path), Err(KeyringFileError::Read(_))));
         type Check = fn(&KeyringFileError) -> bool;
         let cases: [(&str, Check); 5] = [
@@ -261,12 +256,12 @@ mod tests {
             let error = read_keyring_file(&path).unwrap_err();
             assert!(is_right(&error), "{text}: {error}");
         }
-        fs::remove_file(path).unwrap();
     }
 
     #[test]
     fn a_second_node_with_the_same_keyring_is_refused_until_the_first_has_ended() {
-        let path = scratch("keyring-lock");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keyring");
         let open = || KeyringFile::open(Arc::new(SystemDisk), path.clone());
         let refused = || open().is_err_and(|error| is_in_use(&error));
         write_keyring_file(&path, &[key(1)]).unwrap();
@@ -279,6 +274,5 @@ mod tests {
         first.close();
         assert_eq!(Writer { work, written: |_, _: Result<(), &str>| {} }.work(Instant::ZERO), Turn::End);
         assert!(!refused());
-        fs::remove_file(path).unwrap();
     }
 }

@@ -360,30 +360,22 @@ mod tests {
     use std::fs::{self, File};
 
     use futures_lite::future::block_on;
+    use tempfile::TempDir;
 
     use super::*;
     use crate::disk::{SystemDisk, is_in_use};
     use crate::replace::beside;
 
     /// A directory that is removed on drop.
-    struct Scratch(PathBuf);
+    struct Scratch(TempDir);
 
     impl Scratch {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("serf-snapshot-{name}-{}", std::process::id()));
-            _ = fs::remove_dir_all(&path);
-            fs::create_dir(&path).unwrap();
-            Self(path)
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
         }
 
         fn file(&self) -> PathBuf {
-            self.0.join("snapshot")
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            _ = fs::remove_dir_all(&self.0);
+            self.0.path().join("snapshot")
         }
     }
 
@@ -411,7 +403,7 @@ mod tests {
 
     #[test]
     fn records_are_appended_in_order_behind_whole_lines_only() {
-        let scratch = Scratch::new("order");
+        let scratch = Scratch::new();
         fs::write(scratch.file(), "alive: old 10.0.0.1:1\nalive: torn 10.0").unwrap();
         let writer = start(&scratch.file());
         for at in 1..4 {
@@ -425,7 +417,7 @@ mod tests {
 
     #[test]
     fn appended_records_are_written_without_further_ones_and_at_the_end() {
-        let scratch = Scratch::new("quiet");
+        let scratch = Scratch::new();
         let writer = start(&scratch.file());
         writer.append(&alive(1));
         // Without an explicit sync.
@@ -439,7 +431,7 @@ mod tests {
 
     #[test]
     fn a_file_that_grew_too_long_is_compacted_and_appended_to() {
-        let scratch = Scratch::new("compact");
+        let scratch = Scratch::new();
         let writer = start(&scratch.file());
         writer.append(&alive(1));
         for time in 0..20_000 {
@@ -459,7 +451,7 @@ mod tests {
 
     #[test]
     fn records_beyond_the_bound_are_remembered_by_what_they_come_to() {
-        let scratch = Scratch::new("stuck");
+        let scratch = Scratch::new();
         let writer = start(&scratch.file());
         {
             // The thread cannot take the lock meanwhile.
@@ -474,7 +466,7 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_written_is_counted_and_made_up_for() {
-        let scratch = Scratch::new("errors");
+        let scratch = Scratch::new();
         let mut opened = read(&scratch.file()).unwrap();
         // A read-only handle: appending fails.
         opened.log.file = Box::new(File::open(scratch.file()).unwrap());
@@ -490,20 +482,20 @@ mod tests {
 
     #[test]
     fn a_compacted_file_that_was_never_renamed_is_taken() {
-        let scratch = Scratch::new("orphan");
+        let scratch = Scratch::new();
         fs::write(beside(&scratch.file(), COMPACTED), "alive: a 10.0.0.1:1\n").unwrap();
         assert_eq!(read(&scratch.file()).unwrap().snapshot.alive().count(), 1);
     }
 
     #[test]
     fn a_wait_for_a_file_that_cannot_be_written_ends_with_the_error() {
-        let scratch = Scratch::new("told");
+        let scratch = Scratch::new();
         let mut opened = read(&scratch.file()).unwrap();
         opened.log.file = Box::new(File::open(scratch.file()).unwrap());
         let writer = SnapshotWriter::start(opened).unwrap();
         writer.append(&alive(1));
         // The directory is gone: a rewrite fails too.
-        fs::remove_dir_all(&scratch.0).unwrap();
+        fs::remove_dir_all(scratch.0.path()).unwrap();
         let NotWritten { path, why } = block_on(writer.sync()).unwrap_err();
         assert!(path == scratch.file() && !why.is_empty());
         writer.append(&alive(2));
@@ -513,7 +505,7 @@ mod tests {
 
     #[test]
     fn a_second_writer_is_refused_until_the_first_has_ended() {
-        let scratch = Scratch::new("twins");
+        let scratch = Scratch::new();
         let is_refused = || read(&scratch.file()).is_err_and(|error| is_in_use(&error));
         let writer = start(&scratch.file());
         assert!(is_refused());

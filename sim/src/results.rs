@@ -544,12 +544,11 @@ mod tests {
     fn what_was_written_is_read_again_alone_and_merged() {
         let both = run(1).to_lines() + &run(2).to_lines();
         assert_eq!(parsed(&both), Ok(vec![run(1), run(2)]));
-        let directory = std::env::temp_dir().join(format!("sim-results-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let directory = scratch.path().to_owned();
         let path = run(7).write(&directory).unwrap();
         assert_eq!(files_of(&directory).unwrap(), [path], "nothing else is left");
         assert_eq!(read_all(std::slice::from_ref(&directory)).unwrap(), [run(7)]);
-        fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]

@@ -22,6 +22,7 @@ use serf_runtime::{
     QueryStream, Question, Reply, RespondError, Retry, SeedCause, Serf, SharedPolicy, StartError, Status, Tags,
     Tombstone, Transport, Veto, read_keyring_file, write_keyring_file,
 };
+use tempfile::TempDir;
 
 use crate::guardian;
 
@@ -352,7 +353,7 @@ pub async fn a_panic_in_a_call_that_has_locked_the_node_stops_it<N: Net>() {
 
 /// Two nodes with the same files would overwrite each other's state.
 pub async fn a_second_node_with_the_same_files_is_refused_until_the_first_is_shut_down<N: Net>() {
-    let scratch = Scratch::new("twins");
+    let scratch = Scratch::new();
     let keyring = scratch.file("keyring");
     write_keyring_file(&keyring, &[key(1)]).unwrap();
     let snapshot = || lasting("a", &scratch, loopback());
@@ -985,25 +986,15 @@ pub async fn members_know_how_far_they_are_apart<N: Net>() {
 }
 
 /// A temporary directory of a test, removed on drop.
-struct Scratch(PathBuf);
+struct Scratch(TempDir);
 
 impl Scratch {
-    fn new(test: &str) -> Self {
-        // A process runs each test on one runtime only.
-        let path = std::env::temp_dir().join(format!("serf-{test}-{}", std::process::id()));
-        _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir(&path).unwrap();
-        Self(path)
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
     }
 
     fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        _ = std::fs::remove_dir_all(&self.0);
+        self.0.path().join(name)
     }
 }
 
@@ -1020,7 +1011,7 @@ fn secret(name: &str, keys: &[Key]) -> Options {
 
 /// Key rotation.
 pub async fn keys_are_exchanged_by_the_whole_cluster_and_kept_in_files<N: Net>() {
-    let scratch = Scratch::new("keyrings");
+    let scratch = Scratch::new();
     let names = ["a", "b", "c"];
     let start = |name: &str| {
         let file = scratch.file(name);
@@ -1058,7 +1049,7 @@ pub async fn keys_are_exchanged_by_the_whole_cluster_and_kept_in_files<N: Net>()
 
 /// A keyring file at the start.
 pub async fn a_node_with_a_keyring_file_starts_with_the_keys_in_it_and_never_in_the_clear<N: Net>() {
-    let scratch = Scratch::new("keyring-read");
+    let scratch = Scratch::new();
     let file = scratch.file("keyring");
     let with_file = |given: &[Key]| secret("a", given).with(|options| options.keyring_file = Some(file.clone()));
     let missing = Serf::<N>::start(with_file(&[])).unwrap_err();
@@ -1085,7 +1076,7 @@ pub async fn a_node_with_a_keyring_file_starts_with_the_keys_in_it_and_never_in_
 
 /// Keyring files that cannot be written.
 pub async fn a_keyring_file_that_cannot_be_written_fails_the_key_change<N: Net>() {
-    let scratch = Scratch::new("keyring-lost");
+    let scratch = Scratch::new();
     let directory = scratch.file("gone");
     std::fs::create_dir(&directory).unwrap();
     let file = directory.join("keyring");
@@ -1139,7 +1130,7 @@ fn lasting(name: &str, scratch: &Scratch, bind: SocketAddr) -> Options {
 
 /// A crash, as observed by others, and the restart.
 pub async fn a_node_that_crashed_rejoins_by_itself_and_gets_no_event_twice<N: Net>() {
-    let scratch = Scratch::new("crash");
+    let scratch = Scratch::new();
     let (a, mut events) = Serf::<N>::builder(lasting("a", &scratch, loopback())).start_with_events().unwrap();
     let b = start::<N>("b");
     assert_eq!(wait_for::<N>(&mut events, MemberEventKind::Join, "a").await.name(), "a", "the very first event");
@@ -1159,7 +1150,7 @@ pub async fn a_node_that_crashed_rejoins_by_itself_and_gets_no_event_twice<N: Ne
 
 /// A snapshot truncated by a crash.
 pub async fn a_torn_snapshot_still_leads_back<N: Net>() {
-    let scratch = Scratch::new("torn");
+    let scratch = Scratch::new();
     let b = start::<N>("b");
     let file = scratch.file("snapshot");
     let whole = format!("alive: b {}\nevent-clock: 41\n", b.bound_addr());
@@ -1178,7 +1169,7 @@ pub async fn a_torn_snapshot_still_leads_back<N: Net>() {
 
 /// A recorded leave.
 pub async fn after_a_leave_a_node_rejoins_only_if_it_is_configured_to<N: Net>() {
-    let scratch = Scratch::new("left");
+    let scratch = Scratch::new();
     let b = start::<N>("b");
     let a = Serf::<N>::start(lasting("a", &scratch, loopback())).unwrap();
     let none = a.rejoin(OldEvents::Ignore).await;

@@ -377,8 +377,8 @@ mod tests {
     use super::*;
 
     /// The findings about files of these texts, named `a.json`, `b.json`, each as severity, file and text.
-    fn found_in(name: &str, texts: &[&str], variables: &[(&str, &str)]) -> Vec<String> {
-        let dir = Directory::new(name);
+    fn found_in(texts: &[&str], variables: &[(&str, &str)]) -> Vec<String> {
+        let dir = Directory::new();
         let mut paths = Vec::new();
         for (text, name) in texts.iter().zip(["a.json", "b.json"]) {
             let path = dir.file(name);
@@ -408,13 +408,13 @@ mod tests {
     fn a_good_file_has_no_findings() {
         let text =
             r#"{"bind": "127.0.0.1", "tags": {"role": "web"}, "mdns": {"interface": ""}, "retry_interval": "5s"}"#;
-        assert_eq!(found_in("good", &[text], &[]), Vec::<String>::new());
+        assert_eq!(found_in(&[text], &[]), Vec::<String>::new());
     }
 
     #[test]
     fn unknown_keys_are_named_with_the_nearest_and_wrong_types_with_both() {
         let text = r#"{"bindd": "x", "zebra": 1, "mdns": {"iface": 1}, "protocol": "5"}"#;
-        let dir = Directory::new("near");
+        let dir = Directory::new();
         std::fs::write(dir.file("a.json"), text).expect("can be written");
         let findings = inspect(&[dir.file("a.json").display().to_string()], core::iter::empty());
         let lines: Vec<_> = findings.iter().map(|it| format!("{}; {}", it.what, it.advice)).collect();
@@ -436,7 +436,7 @@ mod tests {
         let a = r#"{"bind": "127.0.0.1", "profile": "wan", "leave_on_terminate": true, "tags": {"dc": "a"}, "log_level": "warn"}"#;
         let b = r#"{"bind": "127.0.0.2", "profile": "", "leave_on_terminate": false, "tags": {"dc": "b", "os": "x"}}"#;
         assert_eq!(
-            found_in("shadows", &[a, b], &[("SERF_LOG_LEVEL", "err"), ("SERF_DISCOVER", "c")]),
+            found_in(&[a, b], &[("SERF_LOG_LEVEL", "err"), ("SERF_DISCOVER", "c")]),
             [
                 "note b.json: bind replaces that of a.json",
                 "warning b.json: profile has no effect, because a.json sets it",
@@ -446,7 +446,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            found_in("twice", &[r#"{"bind": "127.0.0.1", "Bind": "127.0.0.2"}"#], &[]),
+            found_in(&[r#"{"bind": "127.0.0.1", "Bind": "127.0.0.2"}"#], &[]),
             ["warning a.json: bind is there twice, and only one of them counts"]
         );
     }
@@ -455,7 +455,7 @@ mod tests {
     fn what_is_deprecated_or_ignored_is_named() {
         let text = r#"{"role": "web", "validate_node_names": true, "MsgpackUseNewTimeFormat": true}"#;
         assert_eq!(
-            found_in("old", &[text], &[]),
+            found_in(&[text], &[]),
             [
                 "warning a.json: role is deprecated",
                 "note a.json: validate_node_names has no effect in this agent",
@@ -471,16 +471,16 @@ mod tests {
             r#"{{"encrypt_key": "{key}", "encrypt_verify_incoming": false, "rpc_addr": "0.0.0.0:7373", "retry_interval": "1ms"}}"#
         );
         assert_eq!(
-            found_in("danger", &[&text], &[]),
+            found_in(&[&text], &[]),
             [
                 "warning 'RetryInterval' is too low. Setting to 1s",
                 "warning encrypt_verify_incoming is false: the agent accepts gossip without a key",
                 "warning rpc_addr 0.0.0.0:7373 lets other hosts control the agent",
             ]
         );
-        assert_eq!(found_in("ui", &[r#"{"ui": true}"#], &[]), ["warning ui has no effect without metrics_addr"]);
+        assert_eq!(found_in(&[r#"{"ui": true}"#], &[]), ["warning ui has no effect without metrics_addr"]);
         assert_eq!(
-            found_in("void", &[r#"{"encrypt_verify_outgoing": false}"#], &[]),
+            found_in(&[r#"{"encrypt_verify_outgoing": false}"#], &[]),
             ["warning encrypt_verify_outgoing has no effect without a key"]
         );
         for (text, error) in [
@@ -492,16 +492,16 @@ mod tests {
             (r#"{"tags": {"a": "b"}, "tags_file": "t"}"#, "tags and tags_file exclude each other"),
             (r#"{"keyring_file": "/nosuch"}"#, "stat /nosuch: no such file or directory"),
         ] {
-            assert_eq!(found_in("stops", &[text], &[]), [format!("error {error}")]);
+            assert_eq!(found_in(&[text], &[]), [format!("error {error}")]);
         }
-        assert_eq!(found_in("json", &["["], &[]), ["error a.json: unexpected EOF"]);
+        assert_eq!(found_in(&["["], &[]), ["error a.json: unexpected EOF"]);
     }
 
     #[cfg(unix)]
     #[test]
     fn a_key_that_every_user_can_read_is_a_warning() {
         use std::os::unix::fs::PermissionsExt;
-        let dir = Directory::new("readable");
+        let dir = Directory::new();
         let path = dir.file("a.json");
         std::fs::write(&path, r#"{"rpc_auth": "t"}"#).expect("can be written");
         let found = |mode| {

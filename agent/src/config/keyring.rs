@@ -120,32 +120,26 @@ pub(super) fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
 pub(super) mod tests {
     use std::path::PathBuf;
 
+    use tempfile::TempDir;
+
     use super::*;
 
     /// A directory for one test, removed on drop.
-    pub(in super::super) struct Directory(PathBuf);
+    pub(in super::super) struct Directory(TempDir);
 
     impl Directory {
-        pub(in super::super) fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("serf-agent-{}-{name}", std::process::id()));
-            fs::create_dir_all(&path).expect("can be made");
-            Self(path)
+        pub(in super::super) fn new() -> Self {
+            Self(tempfile::tempdir().expect("can be made"))
         }
 
         pub(in super::super) fn file(&self, name: &str) -> PathBuf {
-            self.0.join(name)
-        }
-    }
-
-    impl Drop for Directory {
-        fn drop(&mut self) {
-            _ = fs::remove_dir_all(&self.0);
+            self.0.path().join(name)
         }
     }
 
     #[test]
     fn keys_survive_a_file_which_looks_like_hashicorps() {
-        let dir = Directory::new("keyring");
+        let dir = Directory::new();
         let path = dir.file("keys.json");
         let keys: [&[u8]; 2] = [&[0; 16], &[1; 32]];
         write_keyring(&path, keys).expect("can be written");
@@ -160,7 +154,7 @@ pub(super) mod tests {
     #[test]
     fn a_new_file_is_its_owners_and_an_old_one_keeps_its_mode() {
         use std::os::unix::fs::PermissionsExt;
-        let dir = Directory::new("mode");
+        let dir = Directory::new();
         let path = dir.file("keys.json");
         let mode = || fs::metadata(&path).expect("is there").permissions().mode() & 0o777;
         let write = || write_keyring(&path, [[0; 16].as_slice()]).expect("can be written");
@@ -173,7 +167,7 @@ pub(super) mod tests {
 
     #[test]
     fn other_files_are_refused_as_by_hashicorps_agent() {
-        let dir = Directory::new("bad-keyring");
+        let dir = Directory::new();
         let path = dir.file("keys.json");
         let missing = read_keyring(&path).expect_err("is missing").to_string();
         assert_eq!(missing, format!("stat {}: no such file or directory", path.display()));

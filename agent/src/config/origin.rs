@@ -173,7 +173,7 @@ mod tests {
 
     /// Each key, its value and its sources, of the keys that start with one of `keys`.
     fn traced(files: &[(&str, &str)], variables: &[(&str, &str)], args: &[&str], keys: &[&str]) -> Vec<String> {
-        let dir = Directory::new("origins");
+        let dir = Directory::new();
         let mut flags: Vec<_> = args.iter().map(std::ffi::OsString::from).collect();
         for (name, text) in files {
             std::fs::write(dir.file(name), text).expect("can be written");

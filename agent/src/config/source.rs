@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn files_of_a_directory_are_read_by_name_and_win_in_that_order() {
-        let dir = Directory::new("source");
+        let dir = Directory::new();
         let write = |name: &str, text: &str| fs::write(dir.file(name), text).expect("can be written");
         write("b.json", "{\"node_name\": \"b\", \"start_join\": [\"b\"]}");
         write("a.json", "{\"node_name\": \"a\", \"start_join\": [\"a\"], \"profile\": \"wan\"}");
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_used_is_named() {
-        let dir = Directory::new("bad-source");
+        let dir = Directory::new();
         let path = dir.file("x").display().to_string();
         let error = |path: &String| read(core::slice::from_ref(path)).expect_err("cannot be used").to_string();
         assert_eq!(error(&path), format!("Error reading '{path}': open {path}: no such file or directory"));

@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn tags_survive_a_file_which_looks_like_hashicorps() {
-        let dir = crate::config::keyring::tests::Directory::new("tags");
+        let dir = crate::config::keyring::tests::Directory::new();
         let path = dir.file("tags.json");
         assert_eq!(read_tags_file(&path).expect("may be missing"), None);
         let tags = BTreeMap::from([("z".into(), "1".into()), ("a".into(), "<&>".into())]);
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn other_contents_are_refused() {
-        let dir = crate::config::keyring::tests::Directory::new("bad-tags");
+        let dir = crate::config::keyring::tests::Directory::new();
         for (text, why) in [
             ("", "unexpected end of JSON input"),
             ("{\"a\"", "unexpected end of JSON input"),

@@ -275,7 +275,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_socket_file_has_its_mode_before_it_accepts_connections() {
-        let path = std::env::temp_dir().join(format!("serf-agent-{}-mode.sock", std::process::id()));
+        let directory = tempfile::tempdir().expect("can be made");
+        let path = directory.path().join("mode.sock");
         let socket = bind_private(&path).expect("can be bound");
         let mode = fs::metadata(&path).expect("is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);

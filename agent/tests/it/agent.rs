@@ -71,7 +71,7 @@ fn what_was_logged_is_shown_when_the_start_fails() {
 
 #[test]
 fn a_request_before_the_token_is_refused_once_with_its_body() {
-    let dir = Directory::new("token");
+    let dir = Directory::new();
     let config = dir.file("c.json", "{\"rpc_auth\": \"s3cret\"}");
     let agent = Agent::start(&["-config-file", &config]);
     let mut requests = Vec::new();
@@ -145,8 +145,8 @@ fn a_client_that_does_not_read_loses_only_its_own_records() {
 
 #[test]
 fn a_slow_script_delays_no_stream_no_query_and_with_parallel_handlers_no_script() {
-    let dir = Directory::new("slow");
-    let done = dir.0.join("done").display().to_string();
+    let dir = Directory::new();
+    let done = dir.path().join("done").display().to_string();
     let agent = Agent::start(&[
         "-parallel-handlers",
         "-event-handler=user:go=sleep 5",
@@ -166,8 +166,8 @@ fn a_slow_script_delays_no_stream_no_query_and_with_parallel_handlers_no_script(
 
 #[test]
 fn one_script_sees_its_events_in_order() {
-    let dir = Directory::new("order");
-    let page = dir.0.join("page").display().to_string();
+    let dir = Directory::new();
+    let page = dir.path().join("page").display().to_string();
     let agent = Agent::start(&[&format!("-event-handler=user=echo $SERF_USER_EVENT >> {page}")]);
     let mut client = agent.client();
     let names: Vec<String> = (0..30).map(|n| format!("e{n}")).collect();
@@ -179,7 +179,7 @@ fn one_script_sees_its_events_in_order() {
 
 #[test]
 fn a_reload_keeps_what_clients_have_set() {
-    let dir = Directory::new("reload");
+    let dir = Directory::new();
     let config = dir.file("c.json", "{\"tags\": {\"a\": \"1\", \"gone\": \"1\"}}");
     let agent = Agent::start(&["-config-file", &config]);
     agent.client().update_tags([("set".into(), "x".into())].into(), vec![]).expect("works");
@@ -197,8 +197,8 @@ fn a_reload_keeps_what_clients_have_set() {
 
 #[test]
 fn a_reload_leaves_the_tags_file_alone() {
-    let dir = Directory::new("tagsfile");
-    let path = dir.0.join("tags.json").display().to_string();
+    let dir = Directory::new();
+    let path = dir.path().join("tags.json").display().to_string();
     let agent = Agent::start(&["-tags-file", &path]);
     agent.client().update_tags([("role".into(), "<db>".into())].into(), vec![]).expect("works");
     agent.signal("HUP");
@@ -212,8 +212,8 @@ fn a_reload_leaves_the_tags_file_alone() {
 #[test]
 fn a_unix_socket_serves_and_is_removed() {
     use std::os::unix::fs::PermissionsExt;
-    let dir = Directory::new("unix");
-    let path = dir.0.join("serf.sock");
+    let dir = Directory::new();
+    let path = dir.path().join("serf.sock");
     let mut agent = Agent::start_at(&format!("unix://{}", path.display()), &[]);
     assert_eq!(agent.client().members().expect("answers")[0].name, "one");
     assert_eq!(fs::metadata(&path).expect("is there").permissions().mode() & 0o777, 0o600);
@@ -226,7 +226,7 @@ fn a_unix_socket_serves_and_is_removed() {
 fn figures_reach_a_statsd_server() {
     let server = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port is free");
     server.set_read_timeout(Some(Duration::from_secs(10))).expect("is set");
-    let dir = Directory::new("statsd");
+    let dir = Directory::new();
     let addr = server.local_addr().expect("is bound");
     let config = dir.file("c.json", &format!("{{\"statsd_addr\": \"{addr}\"}}"));
     let agent = Agent::start(&["-config-file", &config]);

@@ -251,8 +251,8 @@ fn a_missing_token_is_reported_by_the_command() {
 #[test]
 fn an_agent_may_listen_on_a_unix_socket() {
     use std::os::unix::net::UnixListener;
-    let path = std::env::temp_dir().join(format!("serf-agent-{}.sock", std::process::id()));
-    _ = std::fs::remove_file(&path);
+    let directory = tempfile::tempdir().expect("can be made");
+    let path = directory.path().join("serf.sock");
     let listener = UnixListener::bind(&path).expect("can be made");
     let agent = thread::spawn(move || {
         let (mut stream, _) = listener.accept().expect("a client comes");

@@ -37,7 +37,7 @@ fn packages(name: &str, wanted: &[&str]) -> Option<PathBuf> {
 
 /// Runs a client's calls against an agent with a token; a second agent can be joined and killed.
 fn run(script: &str, packages: &Path) {
-    let dir = Directory::new(&script.replace('.', "-"));
+    let dir = Directory::new();
     let config = dir.file("c.json", "{\"rpc_auth\": \"s3cret\", \"tags\": {\"role\": \"web\"}}");
     let one = Agent::start(&["-profile=local", "-config-file", &config, "-event-handler=query:load=echo 0.5"]);
     let two = Agent::start(&["-profile=local", "-node=two"]);

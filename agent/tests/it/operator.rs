@@ -61,7 +61,7 @@ fn figures_of_the_last_minute_are_printed_on_demand() {
 #[test]
 fn figures_reach_a_statsite_server_and_do_so_again_when_it_comes_back() {
     let server = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let dir = Directory::new("statsite");
+    let dir = Directory::new();
     let addr = server.local_addr().expect("is bound");
     let config = dir.file("c.json", &format!("{{\"statsite_addr\": \"{addr}\"}}"));
     let agent = Agent::start(&["-config-file", &config]);
@@ -116,7 +116,7 @@ fn lines_of_the_log_are_whole_however_many_write_at_once() {
 
 #[test]
 fn what_debians_units_do_starts_reloads_and_ends_it() {
-    let dir = Directory::new("units");
+    let dir = Directory::new();
     dir.file("serf.json.example", "{ this one is not read");
     let settings = |tag: &str| {
         format!(
@@ -124,7 +124,7 @@ fn what_debians_units_do_starts_reloads_and_ends_it() {
              \"log_level\": \"info\", \"tags\": {{\"t\": \"{tag}\"}}}}"
         )
     };
-    let folder = format!("{}/", dir.0.display());
+    let folder = format!("{}/", dir.path().display());
     for (args, signal, code) in [
         // systemd: ExecStart, KillSignal.
         (vec!["agent".to_owned(), format!("-config-dir={folder}")], "-INT", 0),

@@ -202,7 +202,8 @@ fn shards_of_a_campaign_run_each_seed_once_and_a_campaign_ends_by_time() {
 
 #[test]
 fn a_world_that_fails_is_shrunk_to_a_file_that_repeats_it() {
-    let directory = std::env::temp_dir().join(format!("sim-shrink-{}", std::process::id()));
+    let scratch = tempfile::tempdir().expect("can be made");
+    let directory = scratch.path().join("shrunk");
     let at = directory.to_str().expect("a temporary directory has a plain name");
     let sight = "a datagram was cut off by a partition";
     let Output { status, stdout, .. } =
@@ -214,7 +215,6 @@ fn a_world_that_fails_is_shrunk_to_a_file_that_repeats_it() {
     let Output { status, stdout, .. } = sim(&["chaos", "--repeat", file.to_str().expect("a plain name")]);
     let stdout = String::from_utf8_lossy(&stdout);
     assert!(status.code() == Some(1) && stdout.contains(sight) && stdout.contains("Faults: 1 cuts\n"), "{stdout}");
-    std::fs::remove_dir_all(&directory).expect("it is ours");
 }
 
 #[test]

@@ -5,26 +5,24 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use sim::results::{self, Record, Results};
+use tempfile::TempDir;
 
 /// A directory that is removed at the end of the test.
-struct Scratch(PathBuf);
+struct Scratch(TempDir);
 
 impl Scratch {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("sim-{name}-{}", std::process::id()));
-        let _absent = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).expect("a temporary directory can be made");
-        Self(path)
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a temporary directory can be made"))
     }
 
     fn file(&self, name: &str, text: &str) -> String {
-        let path = self.0.join(name);
+        let path = self.0.path().join(name);
         fs::write(&path, text).expect("a temporary file can be written");
         path.display().to_string()
     }
 
     fn path(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
+        self.0.path().join(name).display().to_string()
     }
 
     /// Runs the simulator in this directory, without a scheduler's variables.
@@ -43,18 +41,12 @@ impl Scratch {
         let scenario = self.file("scenario.toml", text);
         let output = self.sim(&[&["run", &scenario, "--out", "out", "--quiet"], options].concat());
         assert_eq!(output.status.code(), Some(0), "{}{}", text_of(&output.stdout), text_of(&output.stderr));
-        let [run] = &results::read_all(&[self.0.join("out")]).expect("they were written")[..] else {
+        let [run] = &results::read_all(&[self.0.path().join("out")]).expect("they were written")[..] else {
             panic!("one cell")
         };
         let run = run.clone();
-        fs::remove_dir_all(self.0.join("out")).expect("it was made");
+        fs::remove_dir_all(self.0.path().join("out")).expect("it was made");
         run
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _left = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -100,7 +92,7 @@ crash.reached_p100 = "< 45s"
 
 #[test]
 fn a_timeline_measures_detection_dissemination_traffic_and_asserts() {
-    let scratch = Scratch::new("timeline");
+    let scratch = Scratch::new();
     let run = scratch.run(CRASHES, &[]);
     assert_eq!((run.header.nodes_count, run.header.virtual_s, run.header.seed), (30, 50.0, 1));
     let (first, p50, max) =
@@ -135,7 +127,7 @@ fn a_timeline_measures_detection_dissemination_traffic_and_asserts() {
 
 #[test]
 fn a_cell_is_the_same_bytes_with_any_number_of_threads() {
-    let scratch = Scratch::new("threads");
+    let scratch = Scratch::new();
     let of = |threads| scratch.run(CRASHES, &["--threads", threads]).to_lines();
     let one = of("1");
     assert_eq!(one, of("2"));
@@ -144,7 +136,7 @@ fn a_cell_is_the_same_bytes_with_any_number_of_threads() {
 
 #[test]
 fn a_scenario_of_phases_has_the_metrics_of_its_phases() {
-    let scratch = Scratch::new("phases");
+    let scratch = Scratch::new();
     let run = scratch.run("phases = [\"event\", \"crash\"]\n[cluster]\nnodes = 20\n", &[]);
     for phase in ["event", "crash"] {
         assert!(run.metric(phase, "reached_p99_s").is_some(), "{phase}");
@@ -158,7 +150,7 @@ fn a_scenario_of_phases_has_the_metrics_of_its_phases() {
 
 #[test]
 fn nodes_run_the_librarys_pace_and_hashicorps_on_request() {
-    let scratch = Scratch::new("pace");
+    let scratch = Scratch::new();
     let text = "for = \"20s\"\n[cluster]\nnodes = 60\n[[load]]\nkind = \"event\"\nper_second = 1\nuntil = \"15s\"\n";
     let library = value(&scratch.run(text, &[]), "event_p50_s");
     let hashicorp = value(&scratch.run(text, &["--set", "as=hashicorp"]), "event_p50_s");
@@ -167,7 +159,7 @@ fn nodes_run_the_librarys_pace_and_hashicorps_on_request() {
 
 #[test]
 fn a_sweep_runs_every_combination_once_and_goes_on_where_it_was_stopped() {
-    let scratch = Scratch::new("sweep");
+    let scratch = Scratch::new();
     let text =
         "phases = [\"event\"]\nseeds = [1, 2]\n[cluster]\nnodes = [5, 10]\n[network]\nloss = \"0..=0.1 step 0.1\"\n";
     let scenario = scratch.file("sweep.toml", text);
@@ -177,7 +169,7 @@ fn a_sweep_runs_every_combination_once_and_goes_on_where_it_was_stopped() {
         text_of(&output.stdout)
     };
     assert!(run(&[]).contains("8 cells run, 0 were there, 0 with findings"));
-    let out = scratch.0.join("out");
+    let out = scratch.0.path().join("out");
     let before = contents(&out);
     assert_eq!(before.len(), 8);
     assert!(run(&[]).contains("0 cells run, 8 were there"));
@@ -194,13 +186,13 @@ fn a_sweep_runs_every_combination_once_and_goes_on_where_it_was_stopped() {
 
 #[test]
 fn seeds_are_added_until_the_interval_is_narrow_or_the_limit_is_reached() {
-    let scratch = Scratch::new("until");
+    let scratch = Scratch::new();
     let scenario = scratch.file("x.toml", "phases = [\"event\"]\n[cluster]\nnodes = 20\n");
     let cells = |options: &[&str]| {
-        let _fresh = fs::remove_dir_all(scratch.0.join("out"));
+        let _fresh = fs::remove_dir_all(scratch.0.path().join("out"));
         let output = scratch.sim(&[&["run", &scenario, "--out", "out", "--quiet"], options].concat());
         assert_eq!(output.status.code(), Some(0), "{}", text_of(&output.stderr));
-        (contents(&scratch.0.join("out")).len(), text_of(&output.stderr))
+        (contents(&scratch.0.path().join("out")).len(), text_of(&output.stderr))
     };
     let (wide, remark) = cells(&["--until-ci", "100%"]);
     assert_eq!((wide, remark.as_str()), (6, ""));
@@ -215,7 +207,7 @@ fn seeds_are_added_until_the_interval_is_narrow_or_the_limit_is_reached() {
 
 #[test]
 fn shards_of_any_number_merge_to_the_same_bytes_although_one_was_killed() {
-    let scratch = Scratch::new("shards");
+    let scratch = Scratch::new();
     let text = "phases = [\"event\"]\nseeds = \"1..=12\"\n[cluster]\nnodes = 5\n";
     let scenario = scratch.file("shards.toml", text);
     let run = |out: &str, shard: &str| {
@@ -226,20 +218,20 @@ fn shards_of_any_number_merge_to_the_same_bytes_although_one_was_killed() {
         let file = format!("{out}.jsonl");
         let output = scratch.sim(&["merge", out, "-o", &file]);
         assert_eq!(output.status.code(), Some(0), "{}", text_of(&output.stderr));
-        fs::read_to_string(scratch.0.join(file)).expect("it was written")
+        fs::read_to_string(scratch.0.path().join(file)).expect("it was written")
     };
     run("one", "1/1");
     for shard in ["1/3", "2/3", "3/3"] {
         run("three", shard);
     }
-    assert_eq!(contents(&scratch.0.join("three")).len(), 12);
+    assert_eq!(contents(&scratch.0.path().join("three")).len(), 12);
     let whole = merged("one");
     assert_eq!(whole, merged("three"));
     // A killed shard leaves whole files and a hidden one.
-    for (name, _) in contents(&scratch.0.join("three")).iter().step_by(2) {
-        fs::remove_file(scratch.0.join("three").join(name)).expect("it was written");
+    for (name, _) in contents(&scratch.0.path().join("three")).iter().step_by(2) {
+        fs::remove_file(scratch.0.path().join("three").join(name)).expect("it was written");
     }
-    fs::write(scratch.0.join("three/.x.jsonl.1.part"), "{\"record\":").expect("it can be written");
+    fs::write(scratch.0.path().join("three/.x.jsonl.1.part"), "{\"record\":").expect("it can be written");
     for (variable, shard) in [("0", "1/3"), ("1", "2/3"), ("2", "3/3")] {
         let options = ["run", &scenario, "--out", "three"];
         let mut command = scratch.command(&options);
@@ -251,7 +243,7 @@ fn shards_of_any_number_merge_to_the_same_bytes_although_one_was_killed() {
 
 #[test]
 fn merging_refuses_other_versions_and_damaged_or_foreign_files_by_name() {
-    let scratch = Scratch::new("merge");
+    let scratch = Scratch::new();
     let run = scratch.run("phases = [\"event\"]\n[cluster]\nnodes = 3\n", &[]);
     let other = run.to_lines().replace(results::VERSION, "0.0.1+0").replace(&run.header.cell, "00000000000000ff");
     let good = scratch.file("good.jsonl", &run.to_lines());
@@ -269,13 +261,13 @@ fn merging_refuses_other_versions_and_damaged_or_foreign_files_by_name() {
         let stderr = text_of(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{stderr}");
         assert!(stderr.contains(reason) && stderr.lines().count() == 1, "{reason}: {stderr}");
-        assert!(!scratch.0.join("all.jsonl").exists());
+        assert!(!scratch.0.path().join("all.jsonl").exists());
     }
 }
 
 #[test]
 fn a_failed_assertion_is_a_finding_with_its_reason_and_code_1() {
-    let scratch = Scratch::new("finding");
+    let scratch = Scratch::new();
     let scenario =
         scratch.file("x.toml", &(CRASHES.to_owned() + "detect_p50 = \"< 100ms\"\n").replace("crash.reached", "#"));
     for _first_and_again in 0..2 {
@@ -284,29 +276,29 @@ fn a_failed_assertion_is_a_finding_with_its_reason_and_code_1() {
         assert_eq!(output.status.code(), Some(1), "{stdout}");
         assert!(stdout.contains("detect_p50_s < 0.1, found "), "{stdout}");
     }
-    assert!(scratch.0.join("results/x/data.csv").exists(), "the default directory is named after the scenario");
+    assert!(scratch.0.path().join("results/x/data.csv").exists(), "the default directory is named after the scenario");
 }
 
 #[cfg(unix)]
 #[test]
 fn an_interrupted_run_keeps_what_is_done_and_asks_to_be_repeated() {
-    let scratch = Scratch::new("signal");
+    let scratch = Scratch::new();
     let text = "for = \"100h\"\n[cluster]\nnodes = 2\n[[load]]\nkind = \"event\"\nper_second = 100\n";
     let scenario = scratch.file("long.toml", text);
     let mut child = scratch.command(&["run", &scenario, "--quiet"]).spawn().expect("it runs");
     // The directory is made when the handlers are in place.
-    while !scratch.0.join("results/long").exists() {
+    while !scratch.0.path().join("results/long").exists() {
         std::thread::yield_now();
     }
     let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
     assert!(kill.expect("kill is in POSIX").success());
     assert_eq!(child.wait().expect("it ends").code(), Some(3));
-    assert_eq!(contents(&scratch.0.join("results/long")), []);
+    assert_eq!(contents(&scratch.0.path().join("results/long")), []);
 }
 
 #[test]
 fn nonsense_in_a_scenario_is_one_line_with_its_place_and_nothing_runs() {
-    let scratch = Scratch::new("nonsense");
+    let scratch = Scratch::new();
     let timeline = "for = \"1m\"\n[cluster]\nnodes = 10\n[[group]]\nname = \"eu\"\nshare = 0.5\n";
     let fault = |keys: &str| format!("{timeline}[[fault]]\nat = \"5s\"\n{keys}\n");
     for (text, error) in [
@@ -420,7 +412,7 @@ fn nonsense_in_a_scenario_is_one_line_with_its_place_and_nothing_runs() {
             assert!(stderr.starts_with(&format!("sim: {error}")), "{text}\n expected {error}\n    found {stderr}");
         }
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
-        assert!(output.stdout.is_empty() && !scratch.0.join("results").exists(), "{text}");
+        assert!(output.stdout.is_empty() && !scratch.0.path().join("results").exists(), "{text}");
     }
     for (options, error) in [
         (&["run", "absent.toml"][..], "sim: absent.toml: "),
@@ -442,7 +434,7 @@ fn nonsense_in_a_scenario_is_one_line_with_its_place_and_nothing_runs() {
 
 #[test]
 fn the_example_and_every_shipped_scenario_can_be_listed_shown_and_planned() {
-    let scratch = Scratch::new("shipped");
+    let scratch = Scratch::new();
     assert_eq!(scratch.sim(&["init"]).status.code(), Some(0));
     assert_eq!(scratch.sim(&["init"]).status.code(), Some(2), "it is not overwritten");
     let output = scratch.sim(&["run", "scenario.toml", "--plan"]);
@@ -461,7 +453,7 @@ fn the_example_and_every_shipped_scenario_can_be_listed_shown_and_planned() {
 
 #[test]
 fn a_partition_of_two_regions_is_seen_and_heals_and_latency_depends_on_the_region() {
-    let scratch = Scratch::new("regions");
+    let scratch = Scratch::new();
     let text = r#"
 for = "4m"
 [cluster]
@@ -497,7 +489,7 @@ false_failures = 0
 
 #[test]
 fn a_slow_processor_delays_its_node_and_an_overloaded_one_is_suspected() {
-    let scratch = Scratch::new("slow");
+    let scratch = Scratch::new();
     let text = |cost: &str| {
         format!(
             "for = \"60s\"\n[cluster]\nnodes = 30\n[[group]]\nname = \"weak\"\nnodes = 3\n\
@@ -511,7 +503,7 @@ fn a_slow_processor_delays_its_node_and_an_overloaded_one_is_suspected() {
 
 #[test]
 fn a_clock_that_stands_still_is_no_stall_of_the_process() {
-    let scratch = Scratch::new("clock");
+    let scratch = Scratch::new();
     let text = |kind: &str| {
         format!(
             "for = \"60s\"\n[cluster]\nnodes = 30\n\
@@ -532,7 +524,7 @@ fn a_clock_that_stands_still_is_no_stall_of_the_process() {
 
 #[test]
 fn blocked_packets_make_a_node_take_healthy_members_for_failed_and_a_stall_does_not() {
-    let scratch = Scratch::new("block");
+    let scratch = Scratch::new();
     let failures = |kind: &str| {
         let text = format!(
             "as = \"hashicorp\"\nfor = \"90s\"\n[cluster]\nnodes = 32\n[settings]\nlifeguard = false\n\
@@ -551,7 +543,7 @@ fn blocked_packets_make_a_node_take_healthy_members_for_failed_and_a_stall_does_
 
 #[test]
 fn a_narrow_link_drops_what_it_cannot_queue_and_a_small_mtu_what_is_larger() {
-    let scratch = Scratch::new("narrow");
+    let scratch = Scratch::new();
     let text = "for = \"30s\"\n[cluster]\nnodes = 20\nstart = \"cold\"\n[[load]]\nkind = \"event\"\nper_second = 20\nbytes = 300\n";
     let dropped = |sets: &[&str], reason: &str| {
         let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
@@ -568,7 +560,7 @@ fn a_narrow_link_drops_what_it_cannot_queue_and_a_small_mtu_what_is_larger() {
 
 #[test]
 fn groups_start_later_with_options_of_their_own_and_an_agents_file_is_read() {
-    let scratch = Scratch::new("groups");
+    let scratch = Scratch::new();
     scratch.file("serf.json", "{\"profile\": \"wan\", \"disable_coordinates\": true}");
     let text = r#"
 for = "60s"
@@ -599,7 +591,7 @@ wrong_views = 0
 
 #[test]
 fn a_cold_start_joins_though_the_first_nodes_of_the_cluster_start_later() {
-    let scratch = Scratch::new("cold");
+    let scratch = Scratch::new();
     let text = r#"
 for = "60s"
 [cluster]
@@ -624,7 +616,7 @@ wrong_views = 0
 
 #[test]
 fn rolling_deploys_key_rotations_stalls_and_bad_links_end_with_right_views() {
-    let scratch = Scratch::new("faults");
+    let scratch = Scratch::new();
     let text = r#"
 for = "5m"
 [cluster]
@@ -719,8 +711,8 @@ wrong_views = 0
 "#;
 
 /// Runs a timeline on [`ZONES`], without zones and with them.
-fn with_and_without_zones(name: &str, timeline: &str) -> [Results; 2] {
-    let scratch = Scratch::new(name);
+fn with_and_without_zones(timeline: &str) -> [Results; 2] {
+    let scratch = Scratch::new();
     ["", "zone"]
         .map(|tag| scratch.run(&format!("{timeline}\n{ZONES}"), &["--set", &format!("settings.zone_tag={tag}")]))
 }
@@ -740,7 +732,7 @@ per_second = 0.5
 kind = "tags"
 per_second = 0.5
 "#;
-    let [without, with] = with_and_without_zones("zones", timeline);
+    let [without, with] = with_and_without_zones(timeline);
     let ratio = |metric: &str| value(&with, metric) / value(&without, metric);
     assert!(ratio("between_groups_bytes") < 0.2, "{}", ratio("between_groups_bytes"));
     for metric in ["detect_p99_s", "detect_max_s"] {
@@ -763,7 +755,7 @@ at = "20s"
 for = "90s"
 group = "c"
 "#;
-    let [without, with] = with_and_without_zones("zone-cut", timeline);
+    let [without, with] = with_and_without_zones(timeline);
     for metric in ["reached_p99_s", "reached_p100_s"] {
         let [before, after] = [&without, &with].map(|run| run.metric("partition", metric).expect("all see it"));
         assert!(after < before * 1.2, "{metric}: {after} instead of {before}");
@@ -776,7 +768,7 @@ group = "c"
 }
 
 /// A timeline of three groups of 20 nodes whose links are cut for two minutes as `cuts` say.
-fn signals_of(name: &str, cuts: &[(&str, &str)]) -> Results {
+fn signals_of(cuts: &[(&str, &str)]) -> Results {
     let mut text = r#"
 for = "6m"
 [cluster]
@@ -803,12 +795,12 @@ false_failures = 0
         let cut = format!("from = \"{from}\"\nto = \"{to}\"\nboth_ways = true\ndrop = true\n");
         text += &format!("[[fault]]\nkind = \"link\"\nat = \"30s\"\nfor = \"2m\"\n{cut}");
     }
-    Scratch::new(name).run(&text, &[])
+    Scratch::new().run(&text, &[])
 }
 
 #[test]
 fn every_node_reports_a_cut_in_two_and_only_the_larger_side_has_the_majority() {
-    let run = signals_of("two-sides", &[("a", "b"), ("a", "c")]);
+    let run = signals_of(&[("a", "b"), ("a", "c")]);
     let counts =
         ["split_signals_count", "majority_signals_count", "split_ends_count"].map(|metric| value(&run, metric));
     // Once, except where the last failures are noticed long after the others.
@@ -818,7 +810,7 @@ fn every_node_reports_a_cut_in_two_and_only_the_larger_side_has_the_majority() {
 
 #[test]
 fn every_node_reports_a_cut_in_three_and_no_side_has_the_majority() {
-    let run = signals_of("three-sides", &[("a", "b"), ("a", "c"), ("b", "c")]);
+    let run = signals_of(&[("a", "b"), ("a", "c"), ("b", "c")]);
     let counts = ["split_signals_count", "majority_signals_count"].map(|metric| value(&run, metric));
     assert!((60.0..120.0).contains(&counts[0]) && counts[1] == 0.0, "{counts:?}");
     assert!(value(&run, "split_ends_count") >= 60.0, "the sides may come together one after the other");
@@ -841,7 +833,7 @@ from = "rest"
 to = "deaf"
 drop = true
 "#;
-    let scratch = Scratch::new("deaf");
+    let scratch = Scratch::new();
     let about_the_rest = |accusers: &str| {
         let run = scratch.run(text, &["--set", &format!("settings.accusers_min={accusers}")]);
         let verdicts = |name: &str, group: &str| {

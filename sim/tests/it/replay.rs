@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serf_sim::{Network, run};
 use serf_tokio::{Capture, Key, Options, Serf};
+use tempfile::TempDir;
 
 const SECRET: &[u8] = b"a payload that is a secret";
 
@@ -16,18 +17,15 @@ fn secs(secs: u64) -> Duration {
 }
 
 /// A directory that is removed at the end.
-struct Dir(PathBuf);
+struct Dir(TempDir);
 
 impl Dir {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("sim-replay-{name}-{}", std::process::id()));
-        _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).expect("works");
-        Self(path)
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("works"))
     }
 
     fn replay(&self, hosts: &[&str], options: &[&str]) -> Output {
-        let dirs = hosts.iter().map(|host| self.0.join(host));
+        let dirs = hosts.iter().map(|host| self.0.path().join(host));
         Command::new(env!("CARGO_BIN_EXE_sim")).arg("replay").args(dirs).args(options).output().expect("works")
     }
 
@@ -40,15 +38,9 @@ impl Dir {
 
     fn files(&self, host: &str) -> Vec<PathBuf> {
         let mut files: Vec<_> =
-            fs::read_dir(self.0.join(host)).expect("works").map(|entry| entry.expect("works").path()).collect();
+            fs::read_dir(self.0.path().join(host)).expect("works").map(|entry| entry.expect("works").path()).collect();
         files.sort();
         files
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -90,14 +82,14 @@ fn incident(dir: &Dir, change: fn(Options) -> Options) {
         }
     });
     for (host, name, bytes) in out.into_inner().expect("works") {
-        fs::create_dir_all(dir.0.join(&host)).expect("works");
-        fs::write(dir.0.join(&host).join(name), bytes).expect("works");
+        fs::create_dir_all(dir.0.path().join(&host)).expect("works");
+        fs::write(dir.0.path().join(&host).join(name), bytes).expect("works");
     }
 }
 
 #[test]
 fn a_capture_replays_with_the_recorded_outputs_and_shows_who_failed_and_why() {
-    let dir = Dir::new("plain");
+    let dir = Dir::new();
     incident(&dir, |options| options);
     for host in ["n0", "n1", "n2", "n3"] {
         let text = dir.text(&[host], &[]);
@@ -118,7 +110,7 @@ fn a_capture_replays_with_the_recorded_outputs_and_shows_who_failed_and_why() {
 
 #[test]
 fn the_captures_of_several_nodes_are_one_story_in_the_order_of_their_exchanges() {
-    let dir = Dir::new("several");
+    let dir = Dir::new();
     incident(&dir, |options| options);
     let text = dir.text(&["n0", "n1", "n2", "n3"], &[]);
     let line =
@@ -129,7 +121,7 @@ fn the_captures_of_several_nodes_are_one_story_in_the_order_of_their_exchanges()
 
 #[test]
 fn files_of_a_ring_replay_without_those_that_were_removed() {
-    let dir = Dir::new("ring");
+    let dir = Dir::new();
     let ring: fn(Options) -> Options = |options: Options| {
         options.with(|options| {
             let capture = options.capture.take().expect("works");
@@ -147,7 +139,7 @@ fn files_of_a_ring_replay_without_those_that_were_removed() {
 
 #[test]
 fn a_torn_file_replays_up_to_its_tear_and_a_changed_state_is_a_difference() {
-    let dir = Dir::new("torn");
+    let dir = Dir::new();
     incident(&dir, |options| options);
     let file = dir.files("n0").pop().expect("works");
     let whole = fs::read(&file).expect("works");
@@ -166,7 +158,7 @@ fn a_torn_file_replays_up_to_its_tear_and_a_changed_state_is_a_difference() {
 
 #[test]
 fn keys_are_never_in_a_capture_and_payloads_only_if_they_may_be() {
-    let dir = Dir::new("secrets");
+    let dir = Dir::new();
     let encrypted: fn(Options) -> Options =
         |options: Options| options.with(|options| options.protocol.transport.encrypt_keys = vec![key(1)]);
     let redacted: fn(Options) -> Options = |options: Options| {
@@ -198,9 +190,9 @@ fn keys_are_never_in_a_capture_and_payloads_only_if_they_may_be() {
 
 #[test]
 fn a_capture_becomes_a_script_with_letters_for_names() {
-    let dir = Dir::new("script");
+    let dir = Dir::new();
     incident(&dir, |options| options);
-    let file = dir.0.join("story.txt");
+    let file = dir.0.path().join("story.txt");
     dir.text(&["n0"], &["--turn-into-script", file.to_str().expect("works")]);
     let story = fs::read_to_string(&file).expect("works");
     let commands: Vec<&str> = story.lines().filter(|line| !line.starts_with('#')).collect();
@@ -212,15 +204,15 @@ fn a_capture_becomes_a_script_with_letters_for_names() {
 
 #[test]
 fn what_is_no_capture_is_refused_in_one_line() {
-    let dir = Dir::new("none");
-    fs::create_dir_all(dir.0.join("n0")).expect("works");
+    let dir = Dir::new();
+    fs::create_dir_all(dir.0.path().join("n0")).expect("works");
     let Output { status, stderr, .. } = dir.replay(&["n0"], &[]);
     let stderr = String::from_utf8_lossy(&stderr);
     assert!(
         status.code() == Some(2) && stderr.lines().count() == 1 && stderr.contains("nothing to replay"),
         "{stderr}"
     );
-    fs::write(dir.0.join("n0/00000001.capture"), b"serf capture 1\n").expect("works");
+    fs::write(dir.0.path().join("n0/00000001.capture"), b"serf capture 1\n").expect("works");
     let Output { status, .. } = dir.replay(&["n0"], &[]);
     assert_eq!(status.code(), Some(2));
 }

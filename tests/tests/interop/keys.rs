@@ -126,10 +126,9 @@ pub(crate) fn another_key_is_kept_out_by_both() {
 
 pub(crate) fn both_agents_report_a_keyring_file_that_cannot_be_written() {
     let ((first, first_text), (second, second_text)) = (key(1, 16), key(2, 32));
-    let directory = std::env::temp_dir().join(format!("serf-keyring-{}", std::process::id()));
-    std::fs::create_dir(&directory).unwrap();
+    let scratch = tempfile::tempdir().unwrap();
     let file = |name: &str| {
-        let file = directory.join(name);
+        let file = scratch.path().join(name);
         write_keyring_file(&file, core::slice::from_ref(&first)).unwrap();
         file
     };
@@ -143,7 +142,6 @@ pub(crate) fn both_agents_report_a_keyring_file_that_cannot_be_written() {
     ours.join(&[theirs.addr]);
     theirs.sees_alive(2);
     ours.sees_alive(2);
-    std::fs::remove_dir_all(&directory).unwrap();
     let text = theirs.command(&["keys", "-install", &second_text]).unwrap_err();
     assert!(text.contains("2/2 nodes reported failure"), "{text}");
     assert_eq!(text.matches("Failed to write keyring file: ").count(), 2, "{text}");

@@ -9,9 +9,9 @@ fn heard(agent: &Agent, event: &str) -> bool {
 }
 
 pub(crate) fn theirs_resumes_after_our_leave_and_gets_none_of_its_events_again() {
-    let file = std::env::temp_dir().join(format!("serf-interop-farewell-{}", std::process::id()));
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("snapshot");
     let copy = file.with_extension("copy");
-    _ = fs::remove_file(&file);
     let peer = Agent::start("peer", &[]);
     let ours = Ours::start_with("moves", |options| {
         (options.snapshot, options.rejoin_after_leave) = (Some(file.clone()), true);
@@ -63,6 +63,4 @@ pub(crate) fn theirs_resumes_after_our_leave_and_gets_none_of_its_events_again()
     alone.user_event("alone", b"", false).unwrap();
     until("it runs", || heard(&alone, "alone"));
     assert!(!alone.said("Attempting re-join") && alone.view().len() == 1, "{}", alone.log());
-    _ = fs::remove_file(&file);
-    _ = fs::remove_file(&copy);
 }

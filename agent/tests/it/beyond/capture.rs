@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use serf_tokio::capture::{Reader, Recorded};
 use serf_tokio::serf_proto::{Input, Instant, Node, Outbox, Outputs, Tap};
 
-use super::lab::{Agent, Directory, OURS, eventually};
+use super::super::process::Directory;
+use super::lab::{Agent, OURS, eventually};
 
 #[derive(Debug, Default)]
 struct Replayed(Mutex<Option<Outputs>>);
@@ -48,8 +49,8 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 #[test]
 fn a_killed_agent_leaves_a_capture_that_replays() {
     let one = Agent::start(OURS, "one", &[]);
-    let directory = Directory::new("capture");
-    let dir = directory.0.join("two");
+    let directory = Directory::new();
+    let dir = directory.path().join("two");
     let mut two = Agent::start(OURS, "two", &["-join", &one.bind, "-capture", dir.to_str().expect("works")]);
     two.wait_status("one", "alive");
     assert_eq!(one.ask(&["event", "deploy", "v1"]).code, Some(0));

@@ -108,7 +108,7 @@ fn agents_of_either_codec_and_hashicorps_are_one_cluster() {
 
 #[test]
 fn a_running_cluster_changes_its_codec_node_by_node_and_loses_no_event() {
-    let mut rolling = Rolling::start("codec", DEFAULT);
+    let mut rolling = Rolling::start(DEFAULT);
     rolling.change(AUTO);
     for agent in &rolling.agents {
         eventually("all native", || (figure(agent, "native_members") == MEMBERS as u64).then_some(()));
@@ -137,7 +137,7 @@ fn an_agent_of_the_native_codec_alone_joins_others_and_is_joined_by_its_like() {
 fn hashicorps_agents_are_replaced_with_native_ones_and_back_and_no_event_is_lost() {
     let Some(reference) = reference() else { return };
     let theirs = Kind { binary: &reference, flags: &[] };
-    let mut rolling = Rolling::start("replaced", theirs);
+    let mut rolling = Rolling::start(theirs);
     rolling.change(AUTO);
     rolling.change(theirs);
     assert!(rolling.events.load(Ordering::Relaxed) > 20, "events were sent");

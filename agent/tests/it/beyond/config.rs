@@ -1,16 +1,17 @@
 //! `serf config`, and the settings that HashiCorp's agent lacks.
 
-use super::lab::{Agent, Directory, OURS, eventually, free_address, serf};
+use super::super::process::Directory;
+use super::lab::{Agent, OURS, eventually, free_address, serf};
 
 fn file(dir: &Directory, name: &str, text: &str) -> String {
-    let path = dir.0.join(name);
+    let path = dir.path().join(name);
     std::fs::write(&path, text).expect("can be written");
     path.display().to_string()
 }
 
 #[test]
 fn config_check_exits_with_1_for_errors_2_for_warnings_and_0_otherwise() {
-    let dir = Directory::new("config-check");
+    let dir = Directory::new();
     let good = file(&dir, "good.json", r#"{"bind": "127.0.0.1", "retry_interval": "5s"}"#);
     let old = file(&dir, "old.json", r#"{"role": "web"}"#);
     let bad = file(&dir, "bad.json", r#"{"bindd": "127.0.0.1"}"#);
@@ -39,7 +40,7 @@ fn config_check_exits_with_1_for_errors_2_for_warnings_and_0_otherwise() {
 
 #[test]
 fn config_show_has_the_values_that_an_agent_runs_with_and_their_sources() {
-    let dir = Directory::new("config-show");
+    let dir = Directory::new();
     let path =
         file(&dir, "a.json", r#"{"profile": "wan", "tags": {"dc": "eu"}, "encrypt_key": "MDEyMzQ1Njc4OWFiY2RlZg=="}"#);
     let args = ["config", "show", "-config-file", &path, "-node=n", "-bind=127.0.0.1"];

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::lab::{Agent, Directory, OURS, Ran, eventually, free_address, serf};
+use super::super::process::Directory;
+use super::lab::{Agent, OURS, Ran, eventually, free_address, serf};
 
 fn dist(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("dist").join(name)
@@ -32,8 +33,8 @@ fn handle(name: &str, env: &[(&str, &str)], input: &str) -> Ran {
 
 #[test]
 fn the_load_balancer_follows_the_members() {
-    let directory = Directory::new("balancer");
-    let path = |name: &str| directory.0.join(name).display().to_string();
+    let directory = Directory::new();
+    let path = |name: &str| directory.path().join(name).display().to_string();
     let (backends, reloads) = (path("backends"), path("reloads"));
     let reload = format!("tee -a {reloads}");
     let happens = |event: &str, members: &str| {
@@ -87,8 +88,8 @@ fn the_query_handler_answers_in_json_and_refuses_what_it_does_not_know() {
 
 #[test]
 fn the_journal_has_every_kind_of_event() {
-    let directory = Directory::new("journal");
-    let journal = directory.0.join("journal").display().to_string();
+    let directory = Directory::new();
+    let journal = directory.path().join("journal").display().to_string();
     let happens = |env: &[(&str, &str)], input: &str| {
         let env: Vec<_> = [("JOURNAL", &*journal), ("SERF_SELF_NAME", "a")].iter().chain(env).copied().collect();
         let ran = handle("members.py", &env, input);
@@ -110,8 +111,8 @@ fn the_journal_has_every_kind_of_event() {
 
 #[test]
 fn an_agent_runs_the_handlers() {
-    let directory = Directory::new("handlers");
-    let journal = directory.0.join("journal");
+    let directory = Directory::new();
+    let journal = directory.path().join("journal");
     let handlers = dist("handlers").display().to_string();
     let load = format!("query:load={handlers}/load.py");
     let all = format!("*=JOURNAL={} {handlers}/members.py", journal.display());
@@ -139,16 +140,16 @@ impl Running {
     /// Starts an agent with the arguments of a service, in directories of the test's own. Its supervisor listens at
     /// `NOTIFY_SOCKET` in the directory, if that exists.
     fn start(args: &[String], directory: &Directory) -> (Self, String) {
-        let root = directory.0.display().to_string();
+        let root = directory.path().display().to_string();
         let (bind, rpc) = (free_address(), free_address());
         let (program, args) = args.split_first().expect("names a program");
         assert!(program.ends_with("serf"), "{program}");
         let args = args.iter().map(|arg| arg.replace("/etc/serf", &root).replace("/var/lib/serf", &root));
-        let log = fs::File::create(directory.0.join("log")).expect("can be written");
+        let log = fs::File::create(directory.path().join("log")).expect("can be written");
         let more = ["-node=one", "-bind", &bind, "-rpc-addr", &rpc].map(str::to_owned);
         let mut command = Command::new(OURS);
         command.args(args).args(more).env_remove("NOTIFY_SOCKET").stdout(log);
-        let supervisor = directory.0.join("NOTIFY_SOCKET");
+        let supervisor = directory.path().join("NOTIFY_SOCKET");
         if supervisor.exists() {
             command.env("NOTIFY_SOCKET", supervisor);
         }
@@ -177,11 +178,11 @@ fn setting<'u>(unit: &'u str, name: &str) -> &'u str {
 #[test]
 fn the_command_of_the_systemd_unit_starts_reloads_and_leaves() {
     let unit = fs::read_to_string(dist("serf.service")).expect("is there");
-    let directory = Directory::new("unit");
-    fs::write(directory.0.join("a.json"), r#"{"tags": {"role": "web"}}"#).expect("can be written");
+    let directory = Directory::new();
+    fs::write(directory.path().join("a.json"), r#"{"tags": {"role": "web"}}"#).expect("can be written");
     let args: Vec<_> = setting(&unit, "ExecStart").split(' ').map(str::to_owned).collect();
     assert_eq!(setting(&unit, "Type"), "notify");
-    let supervisor = UnixDatagram::bind(directory.0.join("NOTIFY_SOCKET")).expect("can be bound");
+    let supervisor = UnixDatagram::bind(directory.path().join("NOTIFY_SOCKET")).expect("can be bound");
     supervisor.set_read_timeout(Some(Duration::from_secs(40))).expect("is not zero");
     let told = |news: &str| {
         let mut message = [0; 256];
@@ -191,17 +192,17 @@ fn the_command_of_the_systemd_unit_starts_reloads_and_leaves() {
     };
     let (mut agent, rpc) = Running::start(&args, &directory);
     told("READY=1");
-    fs::write(directory.0.join("a.json"), r#"{"tags": {"role": "db"}}"#).expect("can be written");
+    fs::write(directory.path().join("a.json"), r#"{"tags": {"role": "db"}}"#).expect("can be written");
     let reload: Vec<_> = unit.lines().filter_map(|line| line.strip_prefix("ExecReload=")).collect();
     let check = setting(&unit, "ExecStart").replace("serf agent ", "serf agent -check ");
     assert_eq!(reload, [check.as_str(), "/bin/kill -HUP $MAINPID"]);
-    let config = format!("-config-dir={}", directory.0.display());
+    let config = format!("-config-dir={}", directory.path().display());
     assert_eq!(serf(&["agent", "-check", &config], &[]).out, "==> The settings can be used\n");
-    fs::write(directory.0.join("b.json"), r#"{"event_handlers": ["bogus=x"]}"#).expect("can be written");
+    fs::write(directory.path().join("b.json"), r#"{"event_handlers": ["bogus=x"]}"#).expect("can be written");
     let refused = serf(&["agent", "-check", &config], &[]);
     let why = "==> Invalid event script: Event 'bogus' invoking 'x'\n";
     assert_eq!((refused.code, refused.out.as_str()), (Some(1), why), "so the reload fails");
-    fs::remove_file(directory.0.join("b.json")).expect("is there");
+    fs::remove_file(directory.path().join("b.json")).expect("is there");
     agent.signal("SIGHUP");
     told("RELOADING=1");
     told("READY=1");
@@ -209,9 +210,9 @@ fn the_command_of_the_systemd_unit_starts_reloads_and_leaves() {
     agent.signal(setting(&unit, "KillSignal"));
     told("STOPPING=1");
     assert_eq!(agent.exit_code(), Some(0));
-    let log = fs::read_to_string(directory.0.join("log")).expect("is there");
+    let log = fs::read_to_string(directory.path().join("log")).expect("is there");
     assert!(log.contains("agent: requesting graceful leave from Serf"), "{log}");
-    assert!(directory.0.join("snapshot").exists());
+    assert!(directory.path().join("snapshot").exists());
 }
 
 #[test]
@@ -219,9 +220,9 @@ fn systemd_finds_no_fault_with_the_unit() {
     if Command::new("systemd-analyze").arg("--version").stdout(Stdio::null()).status().is_err() {
         return eprintln!("NOT RUN: systemd-analyze is not installed");
     }
-    let directory = Directory::new("analyze");
+    let directory = Directory::new();
     let unit = fs::read_to_string(dist("serf.service")).expect("is there").replace("/usr/bin/serf", OURS);
-    let path = directory.0.join("serf.service");
+    let path = directory.path().join("serf.service");
     fs::write(&path, unit).expect("can be written");
     let verify = Command::new("systemd-analyze").args(["verify"]).arg(&path).output().expect("can be run");
     let verify = Ran::from(verify);
@@ -238,7 +239,7 @@ fn instruction(dockerfile: &str, name: &str) -> Vec<String> {
 #[test]
 fn the_command_of_the_image_starts_is_healthy_and_leaves() {
     let dockerfile = fs::read_to_string(dist("Dockerfile")).expect("is there");
-    let directory = Directory::new("image");
+    let directory = Directory::new();
     let (mut agent, rpc) = Running::start(&instruction(&dockerfile, "ENTRYPOINT"), &directory);
     let health = instruction(&dockerfile, "HEALTHCHECK");
     let health: Vec<&str> = health.iter().skip(1).map(String::as_str).collect();

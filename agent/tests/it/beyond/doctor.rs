@@ -7,7 +7,8 @@ use std::thread;
 use serde_json::Value;
 use serf_tokio::{Options, Serf};
 
-use super::lab::{Agent, Directory, OURS, Ran, binaries, serf};
+use super::super::process::Directory;
+use super::lab::{Agent, OURS, Ran, binaries, serf};
 
 const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZg==";
 const OTHER_KEY: &str = "ZmVkY2JhOTg3NjU0MzIxMA==";
@@ -96,8 +97,8 @@ fn the_right_key_passes_and_a_wrong_one_is_distinguished_from_none() {
 
 #[test]
 fn during_a_rotation_doctor_reports_whether_the_node_reads_the_given_key() {
-    let directory = Directory::new("keyring");
-    let file = directory.0.join("keyring").display().to_string();
+    let directory = Directory::new();
+    let file = directory.path().join("keyring").display().to_string();
     for binary in binaries() {
         std::fs::write(&file, format!(r#"["{KEY}", "{OTHER_KEY}"]"#)).expect("can be written");
         let node = Agent::start(&binary, "one", &["-keyring-file", &file]);

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use super::super::process::Directory;
 use super::lab::{Agent, OURS, eventually, reference, serf};
 use super::rolling::{Kind, Rolling, wait_alive};
 
@@ -13,11 +14,9 @@ const ACCEPTS: &str = r#"{"encrypt_verify_incoming": false, "encrypt_verify_outg
 const SENDS: &str = r#"{"encrypt_verify_incoming": false}"#;
 
 /// The flags for these settings: a file of its own, and the key.
-fn flags(text: &str) -> [String; 3] {
-    let name = if text == ACCEPTS { "accepts" } else { "sends" };
-    let path = std::env::temp_dir().join(format!("serf-agent-encryption-{}-{name}.json", std::process::id()));
-    std::fs::write(&path, text).expect("can be written");
-    [format!("-config-file={}", path.display()), WITH_KEY[0].into(), WITH_KEY[1].into()]
+fn flags(directory: &Directory, text: &str) -> [String; 3] {
+    let name = if text == ACCEPTS { "accepts.json" } else { "sends.json" };
+    [format!("-config-file={}", directory.file(name, text)), WITH_KEY[0].into(), WITH_KEY[1].into()]
 }
 
 fn log_has(agent: &Agent, event: &str) -> bool {
@@ -30,10 +29,11 @@ fn send(agent: &Agent, event: &str) {
 
 #[test]
 fn encryption_is_turned_on_and_off_node_by_node_and_no_event_is_lost() {
-    let (accepts, sends) = (flags(ACCEPTS), flags(SENDS));
+    let directory = Directory::new();
+    let (accepts, sends) = (flags(&directory, ACCEPTS), flags(&directory, SENDS));
     let [accepts, sends] = [&accepts, &sends].map(|flags| flags.each_ref().map(String::as_str));
     let ours = |flags| Kind { binary: OURS, flags };
-    let mut rolling = Rolling::start("encryption", ours(&[]));
+    let mut rolling = Rolling::start(ours(&[]));
     for phase in [&accepts[..], &sends, &WITH_KEY] {
         rolling.change(ours(phase));
     }
@@ -52,7 +52,8 @@ fn encryption_is_turned_on_and_off_node_by_node_and_no_event_is_lost() {
 #[test]
 fn hashicorps_agent_takes_part_without_the_key_first_and_with_it_later() {
     let Some(reference) = reference() else { return };
-    let (accepts, sends) = (flags(ACCEPTS), flags(SENDS));
+    let directory = Directory::new();
+    let (accepts, sends) = (flags(&directory, ACCEPTS), flags(&directory, SENDS));
     let [accepts, sends] = [&accepts, &sends].map(|flags| flags.each_ref().map(String::as_str));
     let cluster = |ours: &[&str], theirs: &[&str]| {
         let first = Kind { binary: OURS, flags: ours }.start("n0", &["-profile=lan"]);

@@ -28,23 +28,6 @@ pub(crate) fn binaries() -> Vec<String> {
     [OURS.to_owned()].into_iter().chain(reference()).collect()
 }
 
-/// A directory for one test, removed on drop.
-pub(crate) struct Directory(pub(crate) PathBuf);
-
-impl Directory {
-    pub(crate) fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("serf-agent-beyond-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("can be made");
-        Self(path)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// A running agent on loopback.
 pub(crate) struct Agent {
     process: Child,

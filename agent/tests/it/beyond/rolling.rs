@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::lab::{Agent, Directory, OURS, eventually, free_address};
+use super::super::process::Directory;
+use super::lab::{Agent, OURS, eventually, free_address};
 
 /// How to run an agent: the binary, and flags.
 #[derive(Clone, Copy)]
@@ -44,10 +45,10 @@ pub(super) struct Rolling {
 }
 
 impl Rolling {
-    pub(super) fn start(name: &str, kind: Kind<'_>) -> Self {
+    pub(super) fn start(kind: Kind<'_>) -> Self {
         let binds = (0..MEMBERS).map(|_| free_address()).collect();
         let mut rolling = Self {
-            directory: Directory::new(name),
+            directory: Directory::new(),
             agents: Vec::new(),
             binds,
             ended: Vec::new(),
@@ -64,7 +65,7 @@ impl Rolling {
 
     /// Starts an agent with its address and its snapshot, from which it joins again.
     fn start_one(&self, at: usize, kind: Kind<'_>) -> Agent {
-        let path = self.directory.0.join(at.to_string());
+        let path = self.directory.path().join(at.to_string());
         let (snapshot, join) = (path.display().to_string(), format!("-join={}", self.binds[0]));
         let more = ["-bind", &self.binds[at], "-snapshot", &snapshot, "-rejoin"];
         // A join through an address skips the events from before it; a rejoin from the snapshot does not.

@@ -2,7 +2,8 @@
 
 use std::process::{Command, Stdio};
 
-use super::lab::{Agent, Directory, OURS, Ran, serf};
+use super::super::process::Directory;
+use super::lab::{Agent, OURS, Ran, serf};
 
 /// Whether a program is installed.
 fn has(program: &str) -> bool {
@@ -64,9 +65,10 @@ fn bash_completes_commands_flags_values_and_names() {
     if std::fs::exists("/sys/class/net/lo").expect("can be looked up") {
         assert_eq!(offered(&["serf", "agent", "-iface", "=", "lo"], nobody), ["lo"]);
     }
-    let directory = Directory::new("bash-files");
-    std::fs::create_dir(directory.0.join("a directory")).expect("can be made");
-    let (start, found) = (format!("{}/a", directory.0.display()), format!("{}/a directory", directory.0.display()));
+    let directory = Directory::new();
+    std::fs::create_dir(directory.path().join("a directory")).expect("can be made");
+    let (start, found) =
+        (format!("{}/a", directory.path().display()), format!("{}/a directory", directory.path().display()));
     assert_eq!(offered(&["serf", "agent", "-config-dir", "=", &start], nobody), [found.as_str()]);
     let line = format!("serf agent -event-handler=user:deploy={start}");
     let words = ["serf", "agent", "-event-handler", "=", "user", ":", "deploy", "=", &start];
@@ -87,14 +89,14 @@ fn every_command_is_in_every_script_and_shells_can_read_them() {
         commands.lines().filter(|line| line.starts_with("    ")).filter_map(|line| line.split_whitespace().next());
     let commands: Vec<_> = commands.collect();
     assert!(commands.len() > 15, "{commands:?}");
-    let directory = Directory::new("completions");
+    let directory = Directory::new();
     for (shell, check) in [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")] {
         let script = serf(&["completions", shell], &[]);
         assert_eq!(script.code, Some(0));
         for command in &commands {
             assert!(script.out.contains(command), "{command} in {shell}");
         }
-        let path = directory.0.join(shell);
+        let path = directory.path().join(shell);
         std::fs::write(&path, &script.out).expect("can be written");
         if has(shell) {
             let ran = run(shell, &[check, &path.display().to_string()]);
@@ -108,8 +110,8 @@ fn every_command_is_in_every_script_and_shells_can_read_them() {
 
 #[test]
 fn manual_pages_render_without_a_complaint_and_hold_the_flags() {
-    let directory = Directory::new("man");
-    let path = directory.0.display().to_string();
+    let directory = Directory::new();
+    let path = directory.path().display().to_string();
     let written = serf(&["man", &path], &[]);
     assert_eq!(written.code, Some(0));
     let pages: Vec<_> = written.out.lines().collect();

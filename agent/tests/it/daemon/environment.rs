@@ -8,8 +8,8 @@ use crate::process::{ANY_PORT, Agent, Directory, eventually};
 
 #[test]
 fn secrets_come_from_the_environment_and_do_not_reach_handlers() {
-    let dir = Directory::new("secrets");
-    let page = dir.0.join("page").display().to_string();
+    let dir = Directory::new();
+    let page = dir.path().join("page").display().to_string();
     let handler = format!("-event-handler=user=env > {page}.new && mv {page}.new {page}");
     let key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     let secrets = [("SERF_RPC_AUTH", "s3cret"), ("SERF_ENCRYPT_KEY", key), ("SERF_RPC_ADDR", "192.0.2.1:1")];
@@ -25,7 +25,7 @@ fn secrets_come_from_the_environment_and_do_not_reach_handlers() {
 
 #[test]
 fn flags_win_over_the_environment_which_wins_over_files() {
-    let dir = Directory::new("precedence");
+    let dir = Directory::new();
     let file = dir.file("c.json", "{\"tags\": {\"from\": \"file\", \"f\": \"1\"}, \"profile\": \"wan\"}");
     let env = [("SERF_TAGS", "from=environment,e=1"), ("SERF_PROFILE", "local"), ("SERF_NODE_NAME", "other")];
     let agent = Agent::start_in(&env, &["-config-file", &file, "-tag", "t=1"]);

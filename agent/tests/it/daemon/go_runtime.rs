@@ -31,7 +31,7 @@ fn every_connection_that_lasts_is_probed_after_fifteen_seconds_of_silence() {
         return eprintln!("NOT RUN: this system does not list its sockets");
     }
     let statsite = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let dir = Directory::new("keepalive");
+    let dir = Directory::new();
     let addr = statsite.local_addr().expect("is bound");
     let config = dir.file("c.json", &format!("{{\"statsite_addr\": \"{addr}\"}}"));
     let agent = Agent::start(&["-config-file", &config, "-metrics-addr=127.0.0.1:0"]);
@@ -124,8 +124,9 @@ fn a_script_gets_no_descriptor_no_signal_disposition_and_the_original_limits() {
     if !fs::exists("/proc/self/status").unwrap_or(false) {
         return eprintln!("NOT RUN: this system has no /proc");
     }
-    let dir = Directory::new("children");
-    let (page, banner) = (dir.0.join("page").display().to_string(), dir.0.join("banner").display().to_string());
+    let dir = Directory::new();
+    let (page, banner) =
+        (dir.path().join("page").display().to_string(), dir.path().join("banner").display().to_string());
     let look = format!(
         "ls /proc/$$/fd > {page}.fd; (grep ^Sig /proc/$$/status; tr '\\0' '|' < /proc/$$/cmdline; echo; ulimit -Sn; ulimit -Hn) > {page}.new; mv {page}.new {page}"
     );
@@ -172,8 +173,9 @@ fn a_script_gets_no_descriptor_no_signal_disposition_and_the_original_limits() {
 
 #[test]
 fn a_raised_limit_does_not_keep_a_script_from_starting_when_more_files_are_open() {
-    let dir = Directory::new("many-files");
-    let (page, banner) = (dir.0.join("page").display().to_string(), dir.0.join("banner").display().to_string());
+    let dir = Directory::new();
+    let (page, banner) =
+        (dir.path().join("page").display().to_string(), dir.path().join("banner").display().to_string());
     let start = format!(
         "ulimit -Sn 64; ulimit -Hn 2048; exec {} agent -node=one -bind=127.0.0.1:0 -rpc-addr=127.0.0.1:0 '-event-handler=user:look=cat > {page}' > {banner}",
         env!("CARGO_BIN_EXE_serf")
@@ -203,7 +205,7 @@ fn names_are_found_in_the_hosts_file_and_below_the_search_domains() {
     if !has_python || !unshare("ip link set lo up").stderr(Stdio::null()).status().is_ok_and(|it| it.success()) {
         return eprintln!("NOT RUN: needs python3, ip and namespaces");
     }
-    let dir = Directory::new("resolver");
+    let dir = Directory::new();
     let hosts = dir.file("hosts", "127.0.0.1 localhost\n127.1.2.3 from-hosts\n");
     let resolv = dir.file("resolv.conf", "nameserver 127.0.0.1\nsearch corp.example\noptions timeout:1 attempts:1\n");
     // A name server that knows one name, and answers for its IPv4 address only.
@@ -222,7 +224,7 @@ while True:
 "#,
     );
     let serf = env!("CARGO_BIN_EXE_serf");
-    let page = dir.0.join("page").display().to_string();
+    let page = dir.path().join("page").display().to_string();
     let agent = format!("{serf} agent -node=one -bind=127.0.0.1 -rpc-addr=none");
     let script = format!(
         "ip link set lo up; mount --bind {hosts} /etc/hosts; mount --bind {resolv} /etc/resolv.conf

@@ -21,8 +21,8 @@ fn a_handler_that_times_out_is_killed_with_its_children_and_the_next_event_runs(
     if !fs::exists("/proc/self/stat").unwrap_or(false) {
         return eprintln!("NOT RUN: this system has no /proc");
     }
-    let dir = Directory::new("timeout");
-    let pids = dir.0.join("pids").display().to_string();
+    let dir = Directory::new();
+    let pids = dir.path().join("pids").display().to_string();
     let script = format!("trap '' TERM; sleep 1000 & echo $! $$ >> {pids}; sleep 1000; sleep 1000");
     let agent = Agent::start(&["-handler-timeout=300ms", &format!("-event-handler=user:stuck={script}")]);
     let mut client = agent.client();
@@ -38,8 +38,8 @@ fn a_handler_that_times_out_is_killed_with_its_children_and_the_next_event_runs(
 
 #[test]
 fn a_handler_may_clean_up_before_it_is_ended_and_its_answer_does_not_count() {
-    let dir = Directory::new("cleanup");
-    let page = dir.0.join("page").display().to_string();
+    let dir = Directory::new();
+    let page = dir.path().join("page").display().to_string();
     let script = format!("trap 'echo cleaned >> {page}; exit 0' TERM; echo answer; sleep 1000 & wait");
     let agent = Agent::start(&["-handler-timeout=300ms", &format!("-event-handler=query:q={script}")]);
     let mut client = agent.client();
@@ -87,8 +87,8 @@ fn answers(client: &mut serf_agent::rpc::Client, name: &str, seconds: i64) -> Ve
 
 #[test]
 fn scripts_for_one_event_run_in_configured_order_and_are_over_before_the_next_event() {
-    let dir = Directory::new("one-order");
-    let (page, gate) = (dir.0.join("page").display().to_string(), dir.0.join("gate").display().to_string());
+    let dir = Directory::new();
+    let (page, gate) = (dir.path().join("page").display().to_string(), dir.path().join("gate").display().to_string());
     let (first, second) = (gated(&page, "first", &gate), gated(&page, "second", &gate));
     let agent = Agent::start(&[
         &format!("-event-handler=user:a={first}"),
@@ -111,10 +111,10 @@ fn scripts_for_one_event_run_in_configured_order_and_are_over_before_the_next_ev
 
 #[test]
 fn a_query_waits_for_no_event_and_its_script_may_query_its_own_node() {
-    let dir = Directory::new("nested");
-    let gate = dir.0.join("gate").display().to_string();
+    let dir = Directory::new();
+    let gate = dir.path().join("gate").display().to_string();
     let serf = env!("CARGO_BIN_EXE_serf");
-    let rpc = "127.0.0.1:$(cat ".to_owned() + &dir.0.join("port").display().to_string() + ")";
+    let rpc = "127.0.0.1:$(cat ".to_owned() + &dir.path().join("port").display().to_string() + ")";
     let agent = Agent::start(&[
         &format!("-event-handler=user:stuck=until [ -e {gate} ]; do sleep 0.05; done"),
         &format!("-event-handler=query:outer={serf} query -rpc-addr={rpc} -timeout=1s inner | grep Response.from"),
@@ -130,8 +130,8 @@ fn a_query_waits_for_no_event_and_its_script_may_query_its_own_node() {
 
 #[test]
 fn a_script_sees_events_and_queries_in_the_order_in_which_they_came() {
-    let dir = Directory::new("one-script");
-    let (page, gate) = (dir.0.join("page").display().to_string(), dir.0.join("gate").display().to_string());
+    let dir = Directory::new();
+    let (page, gate) = (dir.path().join("page").display().to_string(), dir.path().join("gate").display().to_string());
     let agent = Agent::start(&[
         &format!("-event-handler=user:a=until [ -e {gate} ]; do sleep 0.02; done"),
         &format!("-event-handler=user,query=echo $SERF_USER_EVENT$SERF_QUERY_NAME >> {page}"),
@@ -154,10 +154,10 @@ fn a_script_sees_events_and_queries_in_the_order_in_which_they_came() {
 
 #[test]
 fn a_querys_script_may_query_its_own_node_although_events_wait_for_it() {
-    let dir = Directory::new("nested-events");
-    let (page, gate) = (dir.0.join("page").display().to_string(), dir.0.join("gate").display().to_string());
+    let dir = Directory::new();
+    let (page, gate) = (dir.path().join("page").display().to_string(), dir.path().join("gate").display().to_string());
     let serf = env!("CARGO_BIN_EXE_serf");
-    let rpc = "127.0.0.1:$(cat ".to_owned() + &dir.0.join("port").display().to_string() + ")";
+    let rpc = "127.0.0.1:$(cat ".to_owned() + &dir.path().join("port").display().to_string() + ")";
     let asks = format!("{serf} query -rpc-addr={rpc} -timeout=2s inner | grep Response.from");
     let agent = Agent::start(&[
         &format!(
@@ -190,24 +190,26 @@ fn the_first_configured_script_that_answers_a_query_wins() {
 
 #[test]
 fn with_parallel_handlers_each_script_has_its_order_and_a_reload_waits_for_them() {
-    let dir = Directory::new("parallel");
-    let (page, gate) = (dir.0.join("page").display().to_string(), dir.0.join("gate").display().to_string());
+    let dir = Directory::new();
+    let (page, gate) = (dir.path().join("page").display().to_string(), dir.path().join("gate").display().to_string());
     let handlers =
         [format!("user:a={}", gated(&page, "slow", &gate)), format!("user=echo other $SERF_USER_EVENT >> {page}")];
-    let config = |parallel: bool| {
-        let handlers = serde_json::json!({ "event_handlers": handlers, "parallel_handlers": parallel });
-        dir.file("c.json", &handlers.to_string())
+    let mut handlers = handlers.to_vec();
+    let config = |handlers: &[String], parallel: bool| {
+        let config = serde_json::json!({ "event_handlers": handlers, "parallel_handlers": parallel });
+        dir.file("c.json", &config.to_string())
     };
-    let agent = Agent::start(&["-config-file", &config(true)]);
+    let agent = Agent::start(&["-config-file", &config(&handlers, true)]);
     let mut client = agent.client();
     client.event(event("a")).expect("is sent");
     eventually("both", || (lines(&page).len() == 2).then_some(()));
     client.event(event("b")).expect("is sent");
     eventually("the quick one", || (lines(&page).len() == 3).then_some(()));
-    config(false);
+    // The one more shows that the file was read again.
+    handlers.push("query:never=true".into());
+    config(&handlers, false);
     agent.signal("HUP");
-    agent.wait("==> Reloading configuration...");
-    client.stats().expect("answers");
+    eventually("the new handlers", || (client.stats().expect("answers")["event_handlers"].len() == 3).then_some(()));
     client.event(event("c")).expect("is sent");
     agent.wait("user-event: c");
     fs::write(&gate, "").expect("can be written");
@@ -217,8 +219,8 @@ fn with_parallel_handlers_each_script_has_its_order_and_a_reload_waits_for_them(
 
 #[test]
 fn what_a_script_leaves_in_the_background_holds_up_nothing_and_goes_on() {
-    let dir = Directory::new("background");
-    let (page, gate) = (dir.0.join("page").display().to_string(), dir.0.join("gate").display().to_string());
+    let dir = Directory::new();
+    let (page, gate) = (dir.path().join("page").display().to_string(), dir.path().join("gate").display().to_string());
     let script = format!("(until [ -e {gate} ]; do sleep 0.05; done; echo late; echo alive >> {page}) & echo started");
     let agent = Agent::start(&[
         &format!("-event-handler=query:q={script}"),
@@ -236,8 +238,8 @@ fn what_a_script_leaves_in_the_background_holds_up_nothing_and_goes_on() {
 
 #[test]
 fn with_a_timeout_what_a_script_leaves_in_the_background_is_left_alone() {
-    let dir = Directory::new("background-timeout");
-    let page = dir.0.join("page").display().to_string();
+    let dir = Directory::new();
+    let page = dir.path().join("page").display().to_string();
     let agent = Agent::start(&[
         "-handler-timeout=700ms",
         &format!("-event-handler=query:q=(sleep 2; echo alive >> {page}) & echo started"),
@@ -249,8 +251,8 @@ fn with_a_timeout_what_a_script_leaves_in_the_background_is_left_alone() {
 
 #[test]
 fn a_node_that_leaves_runs_all_of_its_own_handlers_for_it() {
-    let dir = Directory::new("own-leave");
-    let page = dir.0.join("page").display().to_string();
+    let dir = Directory::new();
+    let page = dir.path().join("page").display().to_string();
     let mut agent = Agent::start(&[
         &format!("-event-handler=member-leave=sleep 0.3; cat >> {page}"),
         &format!("-event-handler=member-leave=sed s/one/two/ >> {page}"),
@@ -274,8 +276,8 @@ fn as_process_one_the_agent_reaps_orphans_and_still_learns_how_scripts_ended() {
     if !unshare(&["true"]).stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
         return eprintln!("NOT RUN: no namespaces of processes here");
     }
-    let dir = Directory::new("reaper");
-    let (page, log) = (dir.0.join("page").display().to_string(), dir.0.join("log").display().to_string());
+    let dir = Directory::new();
+    let (page, log) = (dir.path().join("page").display().to_string(), dir.path().join("log").display().to_string());
     let zombies = "cat /proc/[0-9]*/status | grep -c '^State:.*zombie'";
     let script = format!(
         "for n in 1 2 3; do (sleep 0.2 &); done; sleep 1; echo $$ $({zombies}) > {page}.new; mv {page}.new {page}; exit 7"
@@ -296,7 +298,7 @@ fn as_process_one_the_agent_reaps_orphans_and_still_learns_how_scripts_ended() {
 
 #[test]
 fn a_script_that_cannot_run_says_why() {
-    let dir = Directory::new("cannot-run");
+    let dir = Directory::new();
     let script = dir.file("script", "#!/bin/sh\n");
     let agent = Agent::start(&[
         "-event-handler=user:e=/nowhere/at/all",
@@ -314,8 +316,8 @@ fn a_script_that_cannot_run_says_why() {
 
 #[test]
 fn a_reload_loses_no_event_and_keeps_their_order() {
-    let dir = Directory::new("in-flight");
-    let (page, gate) = (dir.0.join("page").display().to_string(), dir.0.join("gate").display().to_string());
+    let dir = Directory::new();
+    let (page, gate) = (dir.path().join("page").display().to_string(), dir.path().join("gate").display().to_string());
     let script = format!("until [ -e {gate} ]; do sleep 0.05; done; sleep 0.3; echo $SERF_USER_EVENT >> {page}");
     let config = |handlers: &str| dir.file("c.json", &format!("{{\"event_handlers\": [{handlers}]}}"));
     let path = config(&format!("\"user={script}\", \"user:gone=echo gone >> {page}\""));

@@ -37,7 +37,7 @@ fn a_join_distinguishes_other_keys_from_none() {
 
 #[test]
 fn a_reload_joins_through_addresses_that_are_new() {
-    let dir = Directory::new("joins");
+    let dir = Directory::new();
     let (one, two) = (Agent::start(&["-node=first"]), Agent::start(&["-node=second"]));
     let config = |text: &str| dir.file("c.json", text);
     let agent = Agent::start(&["-config-file", &config("{\"retry_join\": [\"127.0.0.1:1\"]}")]);
@@ -68,7 +68,7 @@ fn where_every_address_is_meant_those_of_ipv6_are_meant_as_well() {
 
 #[test]
 fn unreadable_lines_of_a_snapshot_are_logged() {
-    let dir = Directory::new("odd");
+    let dir = Directory::new();
     let path = dir.file("s", "bogus line\nalive: gone 127.0.0.1:1\nclock: x\nleave\n");
     let agent = Agent::start(&["-rejoin", "-snapshot", &path]);
     agent.wait("[WARN] serf: Unrecognized snapshot line: bogus line\n");

@@ -123,7 +123,7 @@ fn agents(network: &Network, directory: &Directory) -> Vec<Agent> {
         }
         let join = format!("-retry-join={}", address(1));
         args.push(&join);
-        let rpc = format!("unix://{}", directory.0.join(format!("{host}.sock")).display());
+        let rpc = format!("unix://{}", directory.path().join(format!("{host}.sock")).display());
         Agent::start_within(&["ip", "netns", "exec", &network.names[host]], &rpc, &args)
     };
     (1..=5).map(agent).collect()
@@ -131,7 +131,7 @@ fn agents(network: &Network, directory: &Directory) -> Vec<Agent> {
 
 /// The file of the handler of a host.
 fn said(directory: &Directory, host: usize) -> String {
-    directory.0.join(format!("{host}.said")).display().to_string()
+    directory.path().join(format!("{host}.said")).display().to_string()
 }
 
 /// What the handlers of a host have written since the last call.
@@ -148,7 +148,7 @@ fn a_cut_by_nftables_is_signalled_on_each_side_and_so_is_its_end() {
         Ok(network) => network,
         Err(why) => return eprintln!("NOT RUN: network namespaces cannot be had: {why}"),
     };
-    let directory = Directory::new("partition");
+    let directory = Directory::new();
     let agents = agents(&network, &directory);
     for agent in &agents {
         wait_for("five members", || (agent.client().members().ok()?.len() == 5).then_some(()));

@@ -136,9 +136,9 @@ fn a_list_of_all_members_does_not_let_an_agent_join_itself() {
 
 #[test]
 fn files_commands_and_go_discover_give_addresses_and_their_failures_are_logged_once() {
-    let dir = Directory::new("sources");
+    let dir = Directory::new();
     let one = Agent::start(&["-node=one"]);
-    let path = dir.0.join("members").display().to_string();
+    let path = dir.path().join("members").display().to_string();
     let two = Agent::start(&["-node=two", &format!("-retry-join=file:{path}"), "-retry-interval=1s"]);
     two.wait(&format!("file:{path} gives no address to join: open {path}: no such file or directory"));
     dir.file("members", &format!("# members\n\n127.0.0.1:1 {} # one\n", bound(&one)));
@@ -158,7 +158,7 @@ fn files_commands_and_go_discover_give_addresses_and_their_failures_are_logged_o
     ));
     let made = std::process::Command::new("chmod").args(["+x", &program]).status();
     assert!(made.expect("chmod is there").success());
-    let found = format!("{}:{}", dir.0.display(), std::env::var("PATH").expect("is set"));
+    let found = format!("{}:{}", dir.path().display(), std::env::var("PATH").expect("is set"));
     let five = Agent::start_in(&[("PATH", &found), ("SERF_RPC_AUTH", "t")], &["-node=five", "-join", arguments]);
     let members = five.client_with("t").expect("lets us in").members().expect("answers");
     assert!(members.len() >= 3, "{members:?}");
@@ -190,7 +190,7 @@ fn an_agent_is_ready_when_the_expected_members_were_there_once() {
     wait_members(&[&one], 1);
     assert_eq!(health(), (200, "ok\n".into()), "the failure of others does not end it");
 
-    let dir = Directory::new("returns");
+    let dir = Directory::new();
     let snapshot = dir.file("snapshot", "alive: gone 127.0.0.1:1\n");
     let returns = Agent::start(&["-bootstrap-expect=3", "-metrics-addr=127.0.0.1:0", "-snapshot", &snapshot]);
     assert_eq!(get(&returns, "GET /healthz"), (200, "ok\n".into()), "its cluster may have shrunk");
@@ -198,7 +198,7 @@ fn an_agent_is_ready_when_the_expected_members_were_there_once() {
 
 #[test]
 fn agents_that_start_in_two_groups_become_one_cluster_when_all_are_expected() {
-    let dir = Directory::new("groups");
+    let dir = Directory::new();
     let lists: Vec<String> = ["left", "right"].map(|name| dir.file(name, "")).into();
     let start = |at: usize, name: &str| {
         let list = format!("-retry-join=file:{}", lists[at]);

@@ -30,7 +30,7 @@ fn unread_metrics_delay_nothing() {
 
 #[test]
 fn settings_that_cannot_be_read_hold_up_nothing() {
-    let dir = Directory::new("stalled-settings");
+    let dir = Directory::new();
     let path = dir.file("config.json", "{\"tags\": {\"a\": \"1\"}}");
     let mut agent = Agent::start(&["-config-file", &path]);
     fs::remove_file(&path).expect("is ours");
@@ -55,8 +55,8 @@ fn settings_that_cannot_be_read_hold_up_nothing() {
 
 #[test]
 fn a_supervisor_that_does_not_read_holds_up_nothing() {
-    let dir = Directory::new("deaf-supervisor");
-    let path = dir.0.join("notify").display().to_string();
+    let dir = Directory::new();
+    let path = dir.path().join("notify").display().to_string();
     let _socket = UnixDatagram::bind(&path).expect("can be bound");
     let mut agent = Agent::start_in(&[("NOTIFY_SOCKET", &path)], &[]);
     for n in 1..=20 {

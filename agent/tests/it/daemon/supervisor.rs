@@ -13,8 +13,8 @@ fn next(socket: &UnixDatagram) -> String {
 
 #[test]
 fn a_supervisor_is_notified_of_start_reload_and_end() {
-    let dir = Directory::new("notify");
-    let path = dir.0.join("notify").display().to_string();
+    let dir = Directory::new();
+    let path = dir.path().join("notify").display().to_string();
     let socket = UnixDatagram::bind(&path).expect("can be bound");
     socket.set_read_timeout(Some(Duration::from_secs(20))).expect("is set");
     let mut agent = Agent::start_in(&[("NOTIFY_SOCKET", &path)], &[]);
@@ -30,8 +30,8 @@ fn a_supervisor_is_notified_of_start_reload_and_end() {
 
 #[test]
 fn a_supervisor_is_not_notified_of_a_start_that_fails() {
-    let dir = Directory::new("notify-not");
-    let path = dir.0.join("notify").display().to_string();
+    let dir = Directory::new();
+    let path = dir.path().join("notify").display().to_string();
     let socket = UnixDatagram::bind(&path).expect("can be bound");
     socket.set_nonblocking(true).expect("is set");
     let mut agent = Agent::spawn_in(&[("NOTIFY_SOCKET", &path)], "127.0.0.1:0", &["-join", "127.0.0.1:1"]);

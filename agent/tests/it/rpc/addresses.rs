@@ -48,7 +48,7 @@ fn an_advertised_address_is_in_the_banner_and_among_the_members() {
 
 #[test]
 fn a_node_with_coordinates_disabled_has_none_and_sends_none() {
-    let dir = Directory::new("coordinates");
+    let dir = Directory::new();
     let config = dir.file("c.json", "{\"disable_coordinates\": true}");
     let without = Agent::start(&["-profile=local", "-node=without", "-config-file", &config]);
     let join = ["-profile=local", "-join", &bind_of(&without)];

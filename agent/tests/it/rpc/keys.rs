@@ -26,8 +26,8 @@ fn a_member_that_does_not_answer_is_missing_among_the_successes() {
 
 #[test]
 fn a_keyring_file_that_cannot_be_written_is_a_failure_of_its_member() {
-    let dir = Directory::new("keyring-gone");
-    let gone = dir.0.join("gone");
+    let dir = Directory::new();
+    let gone = dir.path().join("gone");
     std::fs::create_dir(&gone).expect("can be made");
     let path = gone.join("keyring.json");
     write_keyring_file(&path, &[key(1)]).expect("is written");

@@ -21,7 +21,7 @@ fn next(client: &mut Client) -> (String, String) {
 
 #[test]
 fn a_reap_event_has_the_status_before_it() {
-    let dir = Directory::new("reap");
+    let dir = Directory::new();
     let config = dir.file("c.json", "{\"reconnect_timeout\": \"1s\"}");
     let agent = Agent::start(&["-profile=local", "-config-file", &config]);
     let patient = Agent::start(&["-profile=local", "-node=patient", "-join", &bind_of(&agent)]);
