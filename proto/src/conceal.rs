@@ -8,9 +8,9 @@ use core::ops::Range;
 
 use crate::envelope;
 use crate::types::Key;
-use crate::wire::hashicorp::{self, PUSH_PULL, USER};
-use crate::wire::native::{self, NATIVE};
-use crate::wire::serf::{KeyResponse, Message as SerfMessage};
+use crate::wire::hashicorp::{self, PUSH_PULL, SERF_USER_EVENT, USER};
+use crate::wire::native::{self, NATIVE, STREAM_HEADER_BYTES};
+use crate::wire::serf::{INTERNAL_PREFIX, KeyResponse, Message as SerfMessage};
 use crate::wire::swim::Message;
 use crate::wire::{Codec, PushPull};
 
@@ -90,9 +90,12 @@ impl<'a> Concealer<'a> {
     /// Replaces the secrets in an opened packet: a frame, or a compound of frames.
     pub(crate) fn packet(&mut self, packet: &mut [u8]) {
         let mut found = Vec::new();
+        // The end of what a node reads.
+        let mut end = packet.len().min(1);
         if let Ok(parts) = envelope::split(packet) {
             let is_compound = parts.is_compound();
             for frame in parts {
+                end = end.max(span(packet, frame).end);
                 if is_compound && envelope::is_compound(frame) {
                     // Refused on arrival, and not searched: whatever it contains is removed.
                     found.push((span(packet, &frame[1..]), What::Anything));
@@ -103,6 +106,7 @@ impl<'a> Concealer<'a> {
                 }
             }
         }
+        found.push((end..packet.len(), What::Anything));
         self.replace(packet, found);
     }
 
@@ -112,7 +116,7 @@ impl<'a> Concealer<'a> {
         let Some(&kind) = message.first() else { return };
         let codec = Codec::of(kind);
         let body = match codec {
-            Codec::Native => message.get(NATIVE_HEADER_BYTES..),
+            Codec::Native => message.get(STREAM_HEADER_BYTES..),
             Codec::HashiCorp => message.get(1..),
         };
         let body = body.unwrap_or_default();
@@ -138,16 +142,19 @@ impl<'a> Concealer<'a> {
     }
 
     fn find_in_serf(&self, whole: &[u8], message: &[u8], found: &mut Vec<(Range<usize>, What)>) {
-        let is_event_or_intent = message.first().is_some_and(|kind| kind & !NATIVE <= USER_EVENT);
+        // The messages up to this kind, intents and user events, have no key.
+        let is_event_or_intent = message.first().is_some_and(|kind| kind & !NATIVE <= SERF_USER_EVENT);
         if is_event_or_intent && self.payload.is_none() {
             return;
         }
         let mut find = |part: &[u8], what| found.push((span(whole, part), what));
         match Codec::decode_serf(message) {
-            Ok(SerfMessage::Query(query)) if query.name.starts_with(KEY_QUERY_PREFIX) => {
+            Ok(SerfMessage::Query(query)) if query.name.starts_with(INTERNAL_PREFIX) => {
                 match Codec::decode_serf(query.payload) {
                     Ok(SerfMessage::KeyRequest(request)) => find(request.key, What::Key),
                     _ if query.name.ends_with("-key") => find(query.payload, What::Anything),
+                    // It has no key, but the answer to it has all.
+                    _ if query.name.ends_with("list-keys") => find(&[], What::Key),
                     // The name of a conflict, or nothing.
                     _ => {}
                 }
@@ -176,9 +183,10 @@ impl<'a> Concealer<'a> {
 
     fn replace(&mut self, whole: &mut [u8], found: Vec<(Range<usize>, What)>) {
         for (range, what) in found {
-            let Some(part) = whole.get_mut(range).filter(|part| !part.is_empty()) else { continue };
+            let Some(part) = whole.get_mut(range) else { continue };
             match what {
                 What::Key => self.key(part),
+                _ if part.is_empty() => {}
                 What::KeyText => self.key_text(part),
                 What::Payload => self.payload(part),
                 What::Anything => {
@@ -213,17 +221,18 @@ fn is_user(frame: &[u8]) -> bool {
 }
 
 fn find_events(whole: &[u8], codec: Codec, body: &[u8], found: &mut Vec<(Range<usize>, What)>) {
-    let Ok(remote) = PushPull::parse(codec, body) else { return };
     let mut find = |payload: &[u8]| found.push((span(whole, payload), What::Payload));
+    // What cannot be parsed may contain payloads anywhere.
+    let Ok(remote) = PushPull::parse(codec, body) else { return find(body) };
     match codec {
-        Codec::Native => {
-            let state = native::SerfState::parse(remote.user());
-            state.iter().flat_map(native::SerfState::events).for_each(|event| find(event.payload));
-        }
-        Codec::HashiCorp => {
-            let state = hashicorp::SerfState::parse(remote.user());
-            state.iter().flat_map(hashicorp::SerfState::events).for_each(|event| find(event.payload));
-        }
+        Codec::Native => match native::SerfState::parse(remote.user()) {
+            Ok(state) => state.events().for_each(|event| find(event.payload)),
+            Err(_) => find(remote.user()),
+        },
+        Codec::HashiCorp => match hashicorp::SerfState::parse(remote.user()) {
+            Ok(state) => state.events().for_each(|event| find(event.payload)),
+            Err(_) => find(remote.user()),
+        },
     }
 }
 
@@ -237,15 +246,6 @@ fn span(whole: &[u8], part: &[u8]) -> Range<usize> {
     debug_assert!(start + part.len() <= whole.len(), "decoders borrow");
     start..start.saturating_add(part.len())
 }
-
-/// The greatest type byte of the messages that contain no key: intents, states and user events.
-const USER_EVENT: u8 = 3;
-
-/// Prefix of internal queries.
-const KEY_QUERY_PREFIX: &str = "_serf_";
-
-/// Bytes before the body of a native message on a stream: its type and its length.
-const NATIVE_HEADER_BYTES: usize = 5;
 
 /// Replaces bytes that are not replaced by an equal number of meaningful ones. Neither codec begins a message or a number
 /// with it, so that what was malformed stays malformed.

@@ -169,7 +169,8 @@ impl Input {
         match self {
             Self::Opened { opened: Ok(packet), .. } => concealer.packet(packet),
             Self::StreamRead { opened: Ok(Some(message)), .. } => concealer.stream_message(message),
-            Self::ChangeKey { key, .. } | Self::ChangeAllKeys { key, .. } if !key.is_empty() => concealer.key(key),
+            // Also without a key: the answers to a list have keys.
+            Self::ChangeKey { key, .. } | Self::ChangeAllKeys { key, .. } => concealer.key(key),
             Self::UserEvent { payload, .. } | Self::Query { payload, .. } | Self::Respond { payload, .. } => {
                 concealer.payload(payload);
             }

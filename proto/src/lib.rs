@@ -116,6 +116,7 @@
 //! | [`limits`] | limits of buffers, queues and messages |
 //! | `types` | names, tags, ids, keys and [`Snapshot`] |
 //! | [`diagnostics`] | requests to a node from a program that is not a member |
+//! | `conceal` | [`Concealer`]: replaces keys and payloads in recorded inputs |
 //! | `fingerprint` | what decides the behaviour of a node, hashed |
 //! | `named` | macro for enums whose variants have names |
 //!

@@ -39,7 +39,6 @@ pub struct TransportOptions {
     /// have the addresses that members announce and, behind NAT, also those that their packets come from. An
     /// IPv4-mapped IPv6 address counts as IPv4. It is a fence against mistakes and strangers, not a proof of origin: a
     /// datagram's source address can be forged. HashiCorp's nodes drop only alive messages from elsewhere. Default none.
-    #[serde(default)]
     pub cidrs_allowed: Vec<IpNet>,
     /// Encryption keys. The first one encrypts, each of them decrypts. Empty: no encryption. At most 32; default none.
     /// The keys are not serialized with the other settings.

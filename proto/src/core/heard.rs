@@ -4,7 +4,6 @@ use core::net::SocketAddr;
 
 use crate::complaints::PeerAt;
 use crate::limits::ANSWERS_PER_PACKET_MAX;
-use crate::roster::MemberIdx;
 use crate::wire::Codec;
 
 /// The trigger of a state change.
@@ -38,8 +37,6 @@ pub(crate) struct Heard {
     pub(crate) from: SocketAddr,
     /// The codec of the current message.
     pub(crate) codec: Codec,
-    /// The live member that sent the datagram, if a ping in it has shown that.
-    pub(crate) member: Option<MemberIdx>,
     /// Length of the datagram, in bytes.
     pub(crate) bytes: usize,
     /// Remaining number of requests in the datagram that may be answered.
@@ -49,7 +46,7 @@ pub(crate) struct Heard {
 impl Heard {
     /// A datagram of `bytes` bytes from `from`.
     pub(crate) const fn new(from: SocketAddr, bytes: usize) -> Self {
-        Self { from, codec: Codec::Native, member: None, bytes, answers_left: ANSWERS_PER_PACKET_MAX }
+        Self { from, codec: Codec::Native, bytes, answers_left: ANSWERS_PER_PACKET_MAX }
     }
 
     pub(crate) const fn origin(&self) -> Origin {

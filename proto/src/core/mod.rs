@@ -215,7 +215,7 @@ impl Core {
 const BUFFERED_KEPT: usize = 8;
 
 /// The probes that are chosen differently recur after this many; `Swim::next_target`.
-const PROBES_CYCLE: u64 = 4;
+pub(crate) const PROBES_CYCLE: u64 = 4;
 
 /// One RNG stream per concern, so that drawing more in one does not shift the others.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]

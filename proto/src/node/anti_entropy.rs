@@ -34,7 +34,7 @@ use crate::token_bucket::TokenBucket;
 use crate::wire::native::{
     self, AntiEntropy as Message, Buckets, Digest, EventHashes, EventWindow, Rows, StateEntry, States, Wanted, Words,
 };
-use crate::wire::{Codec, Full, Writer, swim};
+use crate::wire::{Codec, Full, Writer};
 
 /// What this node knows of its agreement with others, and the reconciliation that it has begun.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -197,8 +197,7 @@ impl Node {
             return self.core.stats.drop(DropReason::Unexpected);
         }
         if let Message::Probe(digest, ping) = message {
-            self.swim.handle(&mut self.core, heard, &swim::Message::Ping(ping));
-            if let Some(peer) = heard.member {
+            if let Some(peer) = self.swim.answer_ping(&mut self.core, heard, &ping) {
                 self.compare(peer, &digest);
             }
             return;
@@ -424,16 +423,21 @@ impl Node {
     /// Compares the recent user events; false if they differ. Asks for those that we lack, and offers those that the
     /// peer lacks.
     fn compare_events(&mut self, peer: MemberIdx, remote: Option<EventWindow>, salt: u64) -> bool {
-        let differs = remote.and_then(|window| Some((window, self.serf.compare_events(&self.core, window, salt)?)));
+        let differs = remote.and_then(|window| {
+            let hashes = self.serf.compare_events(&self.core, window, salt)?;
+            Some(((window.last, window.times), hashes))
+        });
         let ended = remote.map_or(0, |window| window.last);
-        let Some((window, hashes)) = differs.or_else(|| self.serf.events_after(&self.core, ended)) else { return true };
+        let Some(((last, times), hashes)) = differs.or_else(|| self.serf.events_after(&self.core, ended)) else {
+            return true;
+        };
         let now = self.core.now;
         if now < self.gossip.anti_entropy.events_at {
             return false;
         }
         self.gossip.anti_entropy.events_at = now + self.core.cfg.swim().gossip_interval;
         self.core.stats.event_reconciliations += 1;
-        self.send_frame(peer, |w| native::encode_events(true, window.last, window.times, &hashes, w));
+        self.send_frame(peer, |w| native::encode_events(true, last, times, &hashes, w));
         false
     }
 
@@ -496,12 +500,15 @@ const fn buckets_bits(members: u32) -> u32 {
 /// The hash of the Lamport clocks, rounded: clocks that are far apart make a member take an event of another for too
 /// old. Members in agreement would not exchange states, which brings clocks together.
 fn clocks_hash(clocks: Clocks, salt: u64) -> u64 {
-    let times = [clocks.member, clocks.event, clocks.query];
-    times.into_iter().fold(salt, |hash, time| mix(hash.wrapping_add(time >> CLOCK_ROUNDED_BITS)))
+    rounded(clocks).into_iter().fold(salt, |hash, time| mix(hash.wrapping_add(time)))
+}
+
+pub(super) fn rounded(clocks: Clocks) -> [u64; 3] {
+    [clocks.member, clocks.event, clocks.query].map(|time| time >> CLOCK_ROUNDED_BITS)
 }
 
 /// By how many bits clocks are rounded: 256 is half of the default `event_buffer`.
-pub(super) const CLOCK_ROUNDED_BITS: u32 = 8;
+const CLOCK_ROUNDED_BITS: u32 = 8;
 
 /// How often a digest is salted. A salted digest costs time in proportion to the members. It finds views that differ
 /// although their plain digests agree, by chance or because records were crafted.

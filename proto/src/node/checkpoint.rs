@@ -16,7 +16,7 @@ use crate::complaints::Complaints;
 use crate::conceal::Concealer;
 use crate::config::{Config, ConfigError, Options, SerfOptions, SwimOptions, TransportOptions};
 use crate::core::{Core, KeyRequests, Rngs};
-use crate::envelope::{Envelope, Keyring};
+use crate::envelope::Envelope;
 use crate::rng::Rng;
 use crate::roster::RosterState;
 use crate::serf::Serf;
@@ -61,7 +61,7 @@ pub struct Unsaved;
 #[non_exhaustive]
 pub enum CheckpointError {
     /// The bytes are no checkpoint of this version of the crate.
-    #[error("not a checkpoint of version {} of serf-proto", env!("CARGO_PKG_VERSION"))]
+    #[error("not a checkpoint of version {} of serf-proto", crate::VERSION)]
     Malformed,
     /// The settings in it contradict each other.
     #[error("the checkpoint's settings: {0}")]
@@ -124,11 +124,9 @@ impl Node {
         let (swim_options, serf_options, mut transport) = saved.options;
         let keys = saved.keys.iter().map(|key| Key::new(key));
         transport.encrypt_keys = keys.collect::<Result<_, _>>().map_err(|_| CheckpointError::Malformed)?;
-        let keyring = Keyring::new(transport.encrypt_keys.iter().cloned()).map_err(|_| CheckpointError::Malformed)?;
         let options = Options { swim: swim_options, serf: serf_options, transport };
         let cfg = Config::new(options).map_err(CheckpointError::Config)?;
-        let mut envelope = Envelope::resume(cfg.envelope().clone(), saved.nonces);
-        *envelope.keyring_mut() = keyring;
+        let envelope = Envelope::resume(cfg.envelope().clone(), saved.nonces);
         let core = Core {
             now: saved.now,
             cfg: Arc::new(cfg),

@@ -36,7 +36,7 @@ pub struct View {
 impl Node {
     /// Feeds everything that decides how this node behaves from now on, with times relative to its clock. Left out:
     /// statistics, logs, caches, the RNG, and the configuration. Sequence numbers and stream numbers are relative to
-    /// the last ones; see [`numbers`](Self::numbers).
+    /// the last ones, except in armed timers; see [`numbers`](Self::numbers).
     pub(crate) fn fingerprint(&self, hasher: &mut dyn Hasher) {
         let Self { core, swim, serf, envelope, streams, joins, leave, isolation, partition, gossip, tapped: _ } = self;
         let to = &mut Fingerprint::new(hasher, core.now);
@@ -79,7 +79,7 @@ impl Node {
         let mut live: Vec<_> = self
             .swim
             .known_rows()
-            .filter(|(_, state, _)| matches!(state, State::Alive | State::Suspect))
+            .filter(|(idx, ..)| self.swim.is_live(*idx))
             .map(|(idx, _, incarnation)| (self.core.roster.record(idx).to_vec(), incarnation))
             .collect();
         live.sort_unstable();
@@ -89,9 +89,6 @@ impl Node {
             .map(|(idx, ltime, leaving)| (self.core.roster.name(idx), ltime, leaving))
             .collect();
         intents.sort_unstable();
-        let clocks = self.serf.times();
-        let clocks =
-            [clocks.member, clocks.event, clocks.query].map(|time| time >> super::anti_entropy::CLOCK_ROUNDED_BITS);
-        View { live, intents, clocks }
+        View { live, intents, clocks: super::anti_entropy::rounded(self.serf.times()) }
     }
 }

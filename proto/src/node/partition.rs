@@ -1,8 +1,8 @@
 //! The partition signal: reports when a large part of the cluster is missing, and when it is there again.
 //!
-//! A node cannot tell a partition from a failure of many nodes; it sees members that do not answer. What it can tell is
+//! A node cannot distinguish a partition from a failure of many nodes: it sees members that do not answer. It can report
 //! how many are left of the largest membership that was stable for a while, and whether these are the majority. The
-//! signal reports that, and decides nothing: a node never leaves or stops because of it. `docs/partitions.md` says why.
+//! signal decides nothing: a node never leaves or stops because of it. The reasons are in `docs/partitions.md`.
 
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
@@ -53,11 +53,12 @@ impl Partition {
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let (alive, known) = (count(*live), count(live + failed));
         if now - self.changed_at >= stable_after {
-            // A member that left, or was reaped, is missing no more.
-            self.largest = self.largest.max(alive).min(known);
+            self.largest = self.largest.max(alive);
         } else {
             self.unsettled_since = now;
         }
+        // A member that left, or was reaped, is missing no more.
+        self.largest = self.largest.min(known);
         let share = self.share(alive, lost_percent);
         if self.reported == share.split.then_some(share) {
             return None;

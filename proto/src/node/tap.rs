@@ -22,8 +22,8 @@ use crate::types::StreamId;
 /// same outputs. The calls are made from inside the node: they must be fast and must not call the node.
 pub trait Tap: fmt::Debug + Send + Sync {
     /// An input, before the node handles it: an input that makes the node panic is recorded. Datagrams and streams are
-    /// reported [opened](Input::Opened), so that no key is needed to replay them. Commands that the node refuses are not
-    /// reported unless the refusal depends on its state.
+    /// reported [opened](Input::Opened), so that no key is needed to replay them. A command that is refused before
+    /// the node runs it is not reported: it changes nothing.
     fn input(&self, now: Instant, input: Input);
 
     /// The outputs of the last input. Not called if there were none.

@@ -227,6 +227,12 @@ impl Events {
     /// The digest of the recent events that have had time to reach every member; `None` if there are none, or none of
     /// their times concerns us.
     pub(super) fn window(&mut self, core: &Core, clock: LamportClock, salt: u64) -> Option<EventWindow> {
+        let (last, times) = self.window_range(core, clock)?;
+        Some(EventWindow { last, times, digest: self.window_digest(last, times, salt) })
+    }
+
+    /// The last Lamport time of the window, and the number of times.
+    fn window_range(&mut self, core: &Core, clock: LamportClock) -> Option<(u64, u8)> {
         while self.arrivals.front().is_some_and(|&(at, _)| core.now - at >= EVENT_SETTLE_TIME) {
             self.settle_first();
         }
@@ -234,15 +240,15 @@ impl Events {
         let first = self.complete_from(core, clock).max((last + 1).saturating_sub(EVENT_WINDOW_TIMES_MAX.into()));
         let times =
             (last + 1).checked_sub(first).and_then(|times| u8::try_from(times).ok()).filter(|times| *times > 0)?;
-        Some(EventWindow { last, times, digest: self.window_digest(last, times, salt) })
+        Some((last, times))
     }
 
-    /// Our window, if a member whose window ends at `last` has missed its newest event: that is recent, yet all members
-    /// have had time to settle it, and none is on its way.
-    pub(super) fn window_beyond(&mut self, core: &Core, clock: LamportClock, last: u64) -> Option<EventWindow> {
-        let window = self.window(core, clock, 0).filter(|window| last < window.last)?;
+    /// The range of our window, if a member whose window ends at `last` has missed its newest event: that is recent, yet all
+    /// members have had time to settle it, and none is on its way.
+    pub(super) fn window_beyond(&mut self, core: &Core, clock: LamportClock, last: u64) -> Option<(u64, u8)> {
+        let range = self.window_range(core, clock).filter(|(newest, _)| last < *newest)?;
         let age = self.settled_at.map(|at| core.now - at)?;
-        (self.arrivals.is_empty() && (2 * EVENT_SETTLE_TIME..EVENT_RECENT_TIME).contains(&age)).then_some(window)
+        (self.arrivals.is_empty() && (2 * EVENT_SETTLE_TIME..EVENT_RECENT_TIME).contains(&age)).then_some(range)
     }
 
     /// Whether our events of a remote window differ. `None` if we do not remember all of its Lamport times.
@@ -335,8 +341,8 @@ const fn first_time(last: u64, times: u8) -> u64 {
 /// at 10 % loss. A shorter time would reconcile what gossip is about to deliver.
 const EVENT_SETTLE_TIME: Duration = Duration::from_secs(1);
 
-/// How long members that pings show to have missed the newest event are offered it. Ours. Later they find out by the
-/// windows in the pings of others. A newcomer that ignores older events is offered it all the same.
+/// How long the newest event is offered to members whose pings show that they lack it. Ours. Later they learn of it from
+/// the windows in the pings of others. A newcomer that ignores older events is offered it, too.
 const EVENT_RECENT_TIME: Duration = Duration::from_secs(30);
 
 /// Arrivals that are younger than that. Ours; further ones count as settled.

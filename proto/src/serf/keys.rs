@@ -18,7 +18,7 @@ use crate::msgpack::write::raw_bytes;
 use crate::stats::DropReason;
 use crate::types::{Name, QueryId};
 use crate::wire::hashicorp::serf_bytes;
-use crate::wire::serf::{self as wire, KeyResponse, List, Message, QueryResponse};
+use crate::wire::serf::{self as wire, INTERNAL_PREFIX, KeyResponse, List, Message, QueryResponse};
 
 /// Why a cluster-wide key operation was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -108,7 +108,7 @@ impl Serf {
         if operation != KeyOperation::List && self.queries.purposes().any(changes) {
             return Err(KeysError::Busy);
         }
-        let name = format!("_serf_{operation}");
+        let name = format!("{INTERNAL_PREFIX}{operation}");
         let payload = encode(core.codec_for_all(), &Message::KeyRequest(wire::KeyRequest { key }));
         let question = Question::new(&name).with_payload(&*payload).relayed(relay_factor);
         let tally = KeyTally { operation, answers: Vec::new() };

@@ -386,7 +386,7 @@ impl Members {
 
     /// The rows of the live members.
     pub(super) fn live_rows(&self) -> impl Iterator<Item = (MemberIdx, Row)> + '_ {
-        (0..).map(MemberIdx).zip(self.rows.iter().copied()).filter(|(_, row)| row.is_live())
+        self.rows().filter(|(_, row)| row.is_live())
     }
 }
 

@@ -217,9 +217,9 @@ impl Serf {
 
     /// The range and the hashes of our recent user events, for a member that has missed the newest: its own window ends
     /// at `last`.
-    pub(crate) fn events_after(&mut self, core: &Core, last: u64) -> Option<(EventWindow, Vec<u32>)> {
-        let window = self.events.window_beyond(core, self.clocks.event, last)?;
-        Some((window, self.events.hashes(window.last, window.times)))
+    pub(crate) fn events_after(&mut self, core: &Core, last: u64) -> Option<((u64, u8), Vec<u32>)> {
+        let (last, times) = self.events.window_beyond(core, self.clocks.event, last)?;
+        Some(((last, times), self.events.hashes(last, times)))
     }
 
     /// Our user events of a range of Lamport times: those that a peer with the events `known` lacks, encoded, and all

@@ -10,6 +10,7 @@ use crate::limits::STREAM_MESSAGE_BYTES_MAX;
 use crate::stats::DropReason;
 use crate::wire::Codec;
 use crate::wire::hashicorp::Scanner;
+use crate::wire::native::STREAM_HEADER_BYTES;
 
 /// Framing state. Keeps its position between calls, so that each byte is examined once.
 #[derive(Clone, Debug, Default)]
@@ -41,7 +42,7 @@ impl Framing {
     pub(super) fn unit<'a>(&self, bytes: Cow<'a, [u8]>, start: usize, end: usize) -> Unit<'a> {
         let header = match self {
             Self::Unknown => 0,
-            Self::Native => HEADER_BYTES,
+            Self::Native => STREAM_HEADER_BYTES,
             Self::HashiCorp(_) => 1,
         };
         Unit::new(bytes, start, header, end)
@@ -56,10 +57,7 @@ impl Framing {
 }
 
 fn native_end(message: &[u8]) -> Result<Option<usize>, DropReason> {
-    let Some([_, len @ ..]) = message.first_chunk::<HEADER_BYTES>() else { return Ok(None) };
+    let Some([_, len @ ..]) = message.first_chunk::<STREAM_HEADER_BYTES>() else { return Ok(None) };
     let len = u32::from_be_bytes(*len) as usize;
-    if len > STREAM_MESSAGE_BYTES_MAX { Err(DropReason::Malformed) } else { Ok(Some(HEADER_BYTES + len)) }
+    if len > STREAM_MESSAGE_BYTES_MAX { Err(DropReason::Malformed) } else { Ok(Some(STREAM_HEADER_BYTES + len)) }
 }
-
-/// Size of a native message's header, in bytes.
-pub(super) const HEADER_BYTES: usize = 5;

@@ -10,12 +10,12 @@ use core::mem;
 
 use serde::{Deserialize, Serialize};
 
-use super::framing::{Framing, HEADER_BYTES};
+use super::framing::Framing;
 use crate::envelope::{Direction, Envelope, Progress, Record};
 use crate::limits::{STREAM_MESSAGE_BYTES_MAX, STREAMS_UNFINISHED_BYTES_MAX};
 use crate::stats::DropReason;
 use crate::wire::Codec;
-use crate::wire::native::NATIVE;
+use crate::wire::native::{NATIVE, STREAM_HEADER_BYTES};
 
 /// A complete message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,16 +171,16 @@ fn find(
 
 /// Encodes a message of type `kind`, whose body `write` appends. `None` if it exceeds what a peer accepts.
 pub(crate) fn frame(kind: u8, room: usize, write: impl FnOnce(&mut Vec<u8>)) -> Option<Vec<u8>> {
-    let mut message = Vec::with_capacity(HEADER_BYTES + room);
+    let mut message = Vec::with_capacity(STREAM_HEADER_BYTES + room);
     // A placeholder for the length, which is known only after `write`.
     message.extend_from_slice(&[kind, 0, 0, 0, 0]);
     write(&mut message);
-    let len = message.len() - HEADER_BYTES;
+    let len = message.len() - STREAM_HEADER_BYTES;
     if len > STREAM_MESSAGE_BYTES_MAX {
         return None;
     }
     let len = u32::try_from(len).ok()?;
-    message[1..HEADER_BYTES].copy_from_slice(&len.to_be_bytes());
+    message[1..STREAM_HEADER_BYTES].copy_from_slice(&len.to_be_bytes());
     Some(message)
 }
 

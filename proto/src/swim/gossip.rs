@@ -75,12 +75,15 @@ impl Swim {
         let slots = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
         for _ in 0..count * DRAWS_PER_MEMBER {
             if chosen.len() == count {
-                return chosen;
+                break;
             }
             let idx = MemberIdx(rng.below(slots));
             if idx != self.me() && !chosen.contains(&idx) && eligible(self, idx) {
                 chosen.push(idx);
             }
+        }
+        if chosen.len() == count {
+            return chosen;
         }
         // Draws fail when few rows are eligible. Then scan all rows, and sample the eligible ones.
         let mut rest: Vec<MemberIdx> = (0..slots)

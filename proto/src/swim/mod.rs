@@ -113,7 +113,7 @@ impl Swim {
     pub(crate) fn handle(&mut self, core: &mut Core, heard: &mut Heard, message: &Message<'_>) {
         let origin = heard.origin();
         match message {
-            Message::Ping(ping) => self.answer_ping(core, heard, ping),
+            Message::Ping(ping) => _ = self.answer_ping(core, heard, ping),
             Message::IndirectPing(ping) => self.relay_ping(core, heard, ping),
             Message::Ack(ack) => _ = self.acked(core, origin, ack.seq),
             Message::Nack { seq } => self.probing.nacked(*seq),

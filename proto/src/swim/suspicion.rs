@@ -94,14 +94,18 @@ impl Swim {
 
     pub(super) fn confirm_suspicion(&mut self, core: &mut Core, origin: Origin, idx: MemberIdx, by: &Accusation<'_>) {
         let Some(deadline) = self.members.confirm(core, idx, by) else { return };
+        let alive = self.members.count(State::Alive);
+        let enough = self.members.suspicion(idx).is_some_and(|suspicion| suspicion.is_accused_by_enough(alive));
         // A confirmation may move the deadline into the past.
-        if deadline <= core.now {
-            self.suspicion_due(core, origin, idx);
-        } else {
-            core.timers.set(SwimTimer::Suspicion(idx), deadline);
-            // Gossiped again only if the accuser counted, as in memberlist's `suspectNode`.
-            self.queue_broadcast(idx);
+        if deadline <= core.now && enough {
+            return self.suspicion_due(core, origin, idx);
         }
+        // After the deadline it has a timer already.
+        if deadline > core.now {
+            core.timers.set(SwimTimer::Suspicion(idx), deadline);
+        }
+        // Gossiped again only if the accuser counted, as in memberlist's `suspectNode`.
+        self.queue_broadcast(idx);
     }
 
     /// Handles the timer of a suspicion: declares the suspect dead. Ignores the timer of a suspicion that was refuted
@@ -111,7 +115,7 @@ impl Swim {
             return;
         };
         if !suspicion.is_accused_by_enough(self.members.count(State::Alive)) {
-            // It stays suspect, and is judged again when another member accuses it or fails.
+            // It stays suspect, and is judged again at each accusation and after each least suspicion timeout.
             let again = suspicion.least;
             return core.arm(again, SwimTimer::Suspicion(idx));
         }

@@ -18,6 +18,10 @@ use super::hashicorp::message::message;
 pub use super::list::{Item, Iter, List};
 use super::name::{member_name, short_name};
 
+/// Name prefix of internal queries, which are not delivered to the application (`InternalQueryPrefix` in serf's
+/// internal_query.go).
+pub(crate) const INTERNAL_PREFIX: &str = "_serf_";
+
 /// A message of the Serf layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Message<'a> {

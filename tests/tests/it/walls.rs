@@ -403,6 +403,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("runtime-smol", &["serf-runtime"]),
     ("runtime-sim", &["serf-proto", "serf-tokio"]),
     ("examples", &["serf-tokio"]),
+    ("model", &["serf-proto", "serf-tests"]),
 ];
 
 #[test]

@@ -1,4 +1,4 @@
-//! Fingerprints tell states apart that behave differently, and no others.
+//! Fingerprints distinguish states that behave differently, and no others.
 
 use core::hash::{BuildHasher, Hasher};
 

@@ -134,6 +134,17 @@ fn members_that_leave_are_not_missing() {
 }
 
 #[test]
+fn members_that_leave_one_after_another_are_not_missing_while_the_cluster_never_settles() {
+    let mut cluster = stable(10, &signalling());
+    (0..10).for_each(|at| _ = cluster.signals(at));
+    for at in (2..10).rev() {
+        cluster.command(at, |node, now, out| node.leave(now, out)).unwrap();
+        cluster.run(STABLE_AFTER - Duration::from_secs(2));
+    }
+    (0..2).for_each(|at| assert_eq!(cluster.signals(at), [], "node {at}"));
+}
+
+#[test]
 fn missing_members_that_are_removed_end_the_partition() {
     let mut cluster = stable(5, &signalling());
     (0..5).for_each(|at| _ = cluster.signals(at));

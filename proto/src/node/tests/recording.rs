@@ -5,7 +5,9 @@ extern crate std;
 use std::sync::Mutex;
 
 use super::*;
-use crate::{Concealer, Question};
+use crate::wire::Writer;
+use crate::wire::serf::{self as wire, List, Source};
+use crate::{Concealed, Concealer, Question};
 
 /// Records the inputs of a node.
 #[derive(Debug)]
@@ -147,7 +149,7 @@ fn a_restored_node_gives_the_outputs_of_the_saved_one_for_its_inputs() {
 }
 
 #[test]
-fn a_recording_without_keys_and_payloads_still_tells_who_failed() {
+fn a_recording_without_keys_and_payloads_still_shows_which_member_failed() {
     let new_key = key(2);
     let mut cluster = cluster_of(&encrypted(), 5);
     cluster.command(2, |node, now, out| node.user_event(now, "early", SECRET, Coalescing::Allow, out)).unwrap();
@@ -243,4 +245,69 @@ fn a_node_with_a_shared_directory_has_no_checkpoint() {
     let mut nothing = |_: &mut [u8]| {};
     let saved = cluster.nodes[0].as_ref().unwrap().checkpoint(&mut Concealer::keys(&mut nothing));
     assert_eq!(saved, Err(Unsaved));
+}
+
+/// What is left of a packet, and what was replaced in it.
+fn concealed_packet(packet: &[u8]) -> (Vec<u8>, Concealed) {
+    let mut packet = packet.to_vec();
+    let (mut key, mut payload) = (|key: &mut [u8]| key.fill(1), |payload: &mut [u8]| payload.fill(b'*'));
+    let mut concealer = Concealer::keys(&mut key).and_payloads(&mut payload);
+    concealer.packet(&mut packet);
+    (packet, concealer.concealed())
+}
+
+#[test]
+fn a_question_for_the_keys_counts_as_a_secret_since_the_answers_have_them() {
+    let mut cluster = cluster_of(&encrypted(), 2);
+    let tapes = [0, 1].map(|at: usize| {
+        let tape = Tape::new(true);
+        cluster.nodes[at].as_mut().unwrap().set_tap(Some(Arc::clone(&tape) as Arc<dyn Tap>));
+        tape
+    });
+    let has_keys = |input: &Input| {
+        let mut key = |key: &mut [u8]| key.fill(1);
+        let mut concealer = Concealer::keys(&mut key);
+        input.clone().conceal(&mut concealer);
+        concealer.concealed().keys
+    };
+    let found = |cluster: &mut Cluster| {
+        cluster.run(Duration::from_secs(2));
+        tapes.each_ref().map(|tape| tape.entries().iter().any(|(_, input, _)| has_keys(input)))
+    };
+    assert_eq!(found(&mut cluster), [false, false]);
+    cluster.command(0, |node, now, out| node.change_all_keys(now, KeyOperation::List, &[], 0, out)).unwrap();
+    let command = tapes[0].entries().pop().unwrap().1;
+    assert!(matches!(command, Input::ChangeAllKeys { .. }) && has_keys(&command), "{command:?}");
+    assert_eq!(found(&mut cluster), [true, true]);
+    // A request that is not in Serf's form is answered, too.
+    let source = Source { addr: addr(1), node: "a" };
+    let ask = |name| {
+        let query = wire::Query {
+            ltime: 1,
+            id: 1,
+            source,
+            flags: 0,
+            relay_factor: 0,
+            timeout: Duration::from_secs(1),
+            name,
+            payload: &[],
+            filters: List::default(),
+        };
+        let mut buf = [0; 256];
+        let mut writer = Writer::new(&mut buf);
+        Codec::HashiCorp.begin_user(&mut writer).unwrap();
+        Codec::HashiCorp.encode_serf(&wire::Message::Query(query), &mut writer).unwrap();
+        let len = writer.len();
+        concealed_packet(&buf[..len]).1.keys
+    };
+    assert!(ask("_serf_list-keys") && !ask("_serf_ping"));
+}
+
+#[test]
+fn what_no_node_reads_of_a_packet_is_blanked() {
+    const COMPOUND: u8 = 7;
+    let ping = [&[0_u8][..], b"\x81\xa5SeqNo\x01"].concat();
+    let cut = [&[COMPOUND, 1][..], &u16::try_from(ping.len()).unwrap().to_be_bytes(), &ping, SECRET].concat();
+    let (left, _) = concealed_packet(&cut);
+    assert_eq!(left, [&cut[..cut.len() - SECRET.len()], &[0xff; 35][..SECRET.len()]].concat());
 }

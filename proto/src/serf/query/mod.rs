@@ -127,7 +127,3 @@ impl Queries {
         queue.fingerprint(to);
     }
 }
-
-/// Name prefix of internal queries, which are not delivered to the application (`InternalQueryPrefix` in serf's
-/// internal_query.go).
-const INTERNAL_PREFIX: &str = "_serf_";

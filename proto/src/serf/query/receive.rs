@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{INTERNAL_PREFIX, Number};
+use super::Number;
 use crate::core::{Core, Origin, Requester};
 use crate::event::{self, Event, KeyOperation};
 use crate::fingerprint::Fingerprint;
@@ -17,7 +17,7 @@ use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::types::QueryId;
 use crate::wire::hashicorp::shortest_query_bytes;
-use crate::wire::serf::{self as wire, Query};
+use crate::wire::serf::{self as wire, INTERNAL_PREFIX, Query};
 
 /// A query that the application may respond to.
 #[derive(Clone, Debug, Serialize, Deserialize)]

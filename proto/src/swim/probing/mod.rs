@@ -18,7 +18,7 @@ use self::order::ProbeOrder;
 use self::relays::Relays;
 use super::Swim;
 use crate::complaints::ComplaintKind;
-use crate::core::{Body, Core, ExchangePurpose, Heard, Origin, Unicast};
+use crate::core::{Body, Core, ExchangePurpose, Heard, Origin, PROBES_CYCLE, Unicast};
 use crate::fingerprint::Fingerprint;
 use crate::rng::Rng;
 use crate::roster::{MemberIdx, canonical};
@@ -190,7 +190,7 @@ impl Swim {
         }
         // During a flood every fourth probe goes to a member that has answered before, so that failures of real members
         // are still found in time.
-        if self.admission.is_flooded() && core.stats.probes % 4 == 1 {
+        if self.admission.is_flooded() && core.stats.probes % PROBES_CYCLE == 1 {
             let answered = |swim: &Self, idx| swim.admission.has_answered(idx) && swim.is_live(idx);
             if let Some(&idx) = self.choose(&mut core.rng.probe, 1, answered).first() {
                 return Some(idx);
@@ -308,23 +308,25 @@ impl Swim {
         self.probing.stream_acked(seq);
     }
 
-    /// Answers a ping for this node.
-    pub(super) fn answer_ping(&mut self, core: &mut Core, heard: &mut Heard, ping: &Ping<'_>) {
+    /// Answers a ping for this node. Returns the live member that sent it from its own address.
+    pub(crate) fn answer_ping(&mut self, core: &mut Core, heard: &mut Heard, ping: &Ping<'_>) -> Option<MemberIdx> {
         if !self.is_for_us(core, ping.node) {
-            return core.drop_naming(DropReason::NotForUs, format_args!("{}", ping.node));
+            core.drop_naming(DropReason::NotForUs, format_args!("{}", ping.node));
+            return None;
         }
         // One answer per packet: a compound of pings must not multiply traffic.
         if !heard.take_answer() {
-            return core.stats.drop(DropReason::Limit);
+            core.stats.drop(DropReason::Limit);
+            return None;
         }
         let ReplyTo { addr: to, peer, is_member } = self.reply_to(core, heard.from, ping.source);
         let (seq, answers) = (ping.seq, Some(heard.codec));
-        // A digest in the ping is the sender's.
-        heard.member = peer.filter(|_| is_member && to == canonical(heard.from));
+        let sender = peer.filter(|_| is_member && to == canonical(heard.from));
         let body = if is_member { Body::Ack { seq } } else { Body::StrangerAck { seq, bytes_max: heard.bytes } };
         core.unicasts.push(Unicast { to, peer, answers, body });
         // After the ack: the sender is alive, whatever we believed.
         self.challenge(core, heard.from, ping.source);
+        sender
     }
 
     /// Whether a ping is for this node: it names this node, or none.

@@ -222,3 +222,20 @@ fn death_ends_a_suspicion() {
     assert_eq!((lone.notified(), lone.core.stats.deaths_declared), (vec!["gone b".to_string()], 0));
     assert_eq!(lone.queued(), ["dead b@1 by d"]);
 }
+
+#[test]
+fn accusations_after_the_deadline_are_passed_on_until_there_are_enough() {
+    let options = Options::lan().with(|options| options.swim.accusers_min = 4);
+    let mut lone = Lone::still(options, &["b", "c", "d", "e", "f", "g", "h"]);
+    lone.hear(suspect("b", 1, "c"));
+    lone.run(secs(60));
+    assert_eq!(lone.state("b"), Some(State::Suspect), "one accuser of four");
+    for accuser in ["d", "e"] {
+        while !lone.packet().is_empty() {}
+        lone.hear(suspect("b", 1, accuser));
+        assert_eq!(lone.queued(), [format!("suspect b@1 by {accuser}")], "others need it, too");
+        assert_eq!(lone.state("b"), Some(State::Suspect));
+    }
+    lone.hear(suspect("b", 1, "f"));
+    assert_eq!(lone.queued(), ["dead b@1 by a"]);
+}

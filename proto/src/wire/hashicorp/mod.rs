@@ -22,10 +22,9 @@ use self::form::{Boolean, Ip, Name, Optional, Uint};
 use self::message::{Body, message};
 pub use self::push_pull::{PushPull, begin_push_pull, push_state};
 pub use self::scanner::Scanner;
+pub(crate) use self::serf::USER_EVENT as SERF_USER_EVENT;
 pub(super) use self::serf::{JOIN as SERF_JOIN, LEAVE as SERF_LEAVE, QUERY as SERF_QUERY};
-pub(super) use self::serf::{
-    QUERY_RESPONSE as SERF_QUERY_RESPONSE, RELAY as SERF_RELAY, USER_EVENT as SERF_USER_EVENT,
-};
+pub(super) use self::serf::{QUERY_RESPONSE as SERF_QUERY_RESPONSE, RELAY as SERF_RELAY};
 pub use self::serf::{decode_coordinate, decode_serf, encode_coordinate, encode_serf};
 pub(crate) use self::serf::{serf_bytes, shortest_query_bytes};
 pub use self::serf_state::{

@@ -22,7 +22,7 @@ pub(in crate::wire) const LEAVE: u8 = 0;
 pub(in crate::wire) const JOIN: u8 = 1;
 /// Type byte of Serf's part of a push/pull.
 pub(super) const STATE: u8 = 2;
-pub(in crate::wire) const USER_EVENT: u8 = 3;
+pub(crate) const USER_EVENT: u8 = 3;
 pub(in crate::wire) const QUERY: u8 = 4;
 pub(in crate::wire) const QUERY_RESPONSE: u8 = 5;
 const CONFLICT_RESPONSE: u8 = 6;

@@ -43,6 +43,9 @@ const PUSH_PULL: u8 = NATIVE | 6;
 const USER: u8 = NATIVE | 8;
 const NACK: u8 = NATIVE | 11;
 
+/// Size of the type and length before the body of a message on a stream, in bytes.
+pub(crate) const STREAM_HEADER_BYTES: usize = 5;
+
 /// Size of the largest record within our limits, in bytes: versions, name, address and metadata with their lengths.
 const RECORD_BYTES_MAX: usize = VERSIONS_BYTES + 2 + NAME_BYTES_MAX + 20 + 2 + META_BYTES_MAX;
 
