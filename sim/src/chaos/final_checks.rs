@@ -56,7 +56,6 @@ impl<'a> FinalChecks<'a> {
         for node in world.all(HostState::Crashed) {
             world.inject(Fault::Return(node));
         }
-        world.settle_departures();
         if let Some(hostile) = self.drawn.hostile {
             world.end_hostile(hostile.after_attack);
         }
@@ -95,6 +94,8 @@ impl<'a> FinalChecks<'a> {
         let until = self.world.now() + time;
         while self.world.now() < until {
             self.world.run_for(LOOK_EVERY.min(until - self.world.now()));
+            // A leave may have begun when the faults ended.
+            self.world.settle_departures();
             let is_hostile = self.drawn.hostile.is_some();
             let found = self.invariants.look(self.world, &self.options.config, is_hostile);
             // A rule that is violated stays so.

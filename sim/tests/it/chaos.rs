@@ -50,6 +50,12 @@ fn every_seed_that_ever_failed_passes() {
     for seed in [15, 24, 43, 134, 451] {
         survives(seed);
     }
+    // 100293: a node that was cut off began to leave just before the faults ended, and its leave was never counted. The
+    // others: the bound of answers to non-members did not count a member whose leave was forged.
+    for seed in [100_244, 100_293, 100_294] {
+        let report = chaos(seed, &swarm());
+        assert!(report.is_fine(), "seed {seed}: {report:#?}");
+    }
 }
 
 /// The draws of a swarm, with nodes as in small campaigns.
