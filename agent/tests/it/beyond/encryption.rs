@@ -28,7 +28,7 @@ fn send(agent: &Agent, event: &str) {
 }
 
 #[test]
-fn encryption_is_turned_on_and_off_node_by_node_and_no_event_is_lost() {
+fn encryption_is_turned_on_node_by_node_and_no_event_is_lost() {
     let directory = Directory::new();
     let (accepts, sends) = (flags(&directory, ACCEPTS), flags(&directory, SENDS));
     let [accepts, sends] = [&accepts, &sends].map(|flags| flags.each_ref().map(String::as_str));
@@ -43,10 +43,20 @@ fn encryption_is_turned_on_and_off_node_by_node_and_no_event_is_lost() {
     assert_eq!(refused.code, Some(1), "{refused:?}");
     let healthy = serf(&["doctor", "-encrypt", KEY, &rolling.binds[1]], &[]);
     assert_eq!(healthy.code, Some(0), "{healthy:?}");
+    assert!(rolling.events.load(Ordering::Relaxed) > 20, "events were sent");
+}
+
+#[test]
+fn encryption_is_turned_off_node_by_node_and_no_event_is_lost() {
+    let directory = Directory::new();
+    let (accepts, sends) = (flags(&directory, ACCEPTS), flags(&directory, SENDS));
+    let [accepts, sends] = [&accepts, &sends].map(|flags| flags.each_ref().map(String::as_str));
+    let ours = |flags| Kind { binary: OURS, flags };
+    let mut rolling = Rolling::start(ours(&WITH_KEY));
     for phase in [&sends[..], &accepts, &[]] {
         rolling.change(ours(phase));
     }
-    assert!(rolling.events.load(Ordering::Relaxed) > 50, "events were sent");
+    assert!(rolling.events.load(Ordering::Relaxed) > 20, "events were sent");
 }
 
 #[test]

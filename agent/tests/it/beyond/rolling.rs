@@ -2,6 +2,7 @@
 //! sent.
 
 use core::ops::Range;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -114,17 +115,17 @@ impl Rolling {
     fn wait_events(&self) {
         let count = self.events.load(Ordering::Relaxed);
         for (at, agent) in self.agents.iter().enumerate() {
-            let log = || -> String {
-                let ended = self.ended.iter().filter(|(of, _)| *of == at).map(|(_, agent)| agent.log());
-                ended.chain([agent.log()]).collect()
-            };
-            for event in 0..count {
-                if self.excused.iter().any(|(of, events)| *of == at && events.contains(&event)) {
-                    continue;
-                }
-                let line = format!("Received event: user-event: e{event}\n");
-                eventually(&format!("e{event} of {count} at n{at}"), || log().contains(&line).then_some(()));
-            }
+            let ended = self.ended.iter().filter(|(of, _)| *of == at).map(|(_, agent)| agent.log());
+            let before: String = ended.collect();
+            let excused: Vec<_> = self.excused.iter().filter(|(of, _)| *of == at).map(|(_, events)| events).collect();
+            let due: Vec<u32> =
+                (0..count).filter(|event| !excused.iter().any(|events| events.contains(event))).collect();
+            eventually(&format!("{count} events at n{at}"), || {
+                let log = before.clone() + &agent.log();
+                let heard: BTreeSet<&str> =
+                    log.lines().filter_map(|line| Some(line.split_once("Received event: user-event: e")?.1)).collect();
+                due.iter().all(|event| heard.contains(event.to_string().as_str())).then_some(())
+            });
         }
     }
 }
