@@ -38,6 +38,10 @@ impl World {
         let (until, mut passed) = (self.now + PEACE, Vec::new());
         self.late.clear();
         loop {
+            // First, because the last step before agreement can break a rule too.
+            if let Some(finding) = self.finding() {
+                return Some(finding.clone());
+            }
             if self.prompt.is_empty() {
                 let hash = self.rest_hash();
                 if settled.contains(hash) {
@@ -47,9 +51,6 @@ impl World {
                 if self.disagreement(plan).is_none() {
                     break;
                 }
-            }
-            if let Some(finding) = self.finding() {
-                return Some(finding.clone());
             }
             if self.now >= until || !self.peaceful_step(plan) {
                 let (rule, what) = self.disagreement(plan)?;
