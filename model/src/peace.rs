@@ -10,7 +10,7 @@ use serf_proto::{NodeState, Seed, Status};
 
 use crate::mail::letter;
 use crate::plan::{Plan, address};
-use crate::rules::{Finding, Rule};
+use crate::rules::{Finding, Known, Rule};
 use crate::world::{Life, World};
 
 /// The worlds that are known to come to an agreement, by the hash of what decides how they go on.
@@ -97,7 +97,7 @@ impl World {
     fn wrong_belief(&self, plan: &Plan, observer: usize, life: &Life) -> Option<(Rule, String)> {
         (0..plan.nodes()).filter(|&at| at != observer).find_map(|at| {
             let name = plan.name_of(at);
-            let known = life.known.iter().find(|known| *known.member.name == *name);
+            let known = Known::of(&life.known, name);
             let status = life.node.member(name);
             let is_there = status.as_ref().is_some_and(|member| member.addr() == address(at));
             let sees = |what: &str| format!("{} sees {} as {what}", letter(observer), letter(at));
@@ -119,7 +119,7 @@ impl World {
                 }
                 // Another node may have its name.
                 None => {
-                    let is_live = is_there && known.is_some_and(crate::rules::Known::is_live);
+                    let is_live = is_there && known.is_some_and(Known::is_live);
                     is_live.then(|| (Rule::Agreement, sees("live, although it is gone")))
                 }
             }

@@ -103,50 +103,40 @@ impl Plan {
         self
     }
 
-    /// With changed settings.
-    #[must_use]
-    pub fn with_options(self, change: impl FnOnce(&mut Options)) -> Self {
-        let config = Arc::new(Config::new(options().with(change)).expect("the settings are valid"));
-        Self { config, ..self }
-    }
-
-    /// Changes a bound: `losses=2`, `horizon=5000` in milliseconds, `members=3`.
+    /// Changes a bound: `losses=2`, `horizon=5000` in milliseconds, `members=3` (2 to 4).
     ///
     /// # Errors
     ///
-    /// If there is no such bound, or its value is no number.
+    /// If there is no such bound, or its value is not a number in its range.
     pub fn set(&mut self, assignment: &str) -> Result<(), String> {
         let wrong = || format!("{assignment} is not a bound");
         let (key, value) = assignment.split_once('=').ok_or_else(wrong)?;
         let number: u64 = value.parse().map_err(|_| wrong())?;
-        self.changes.push(assignment.to_owned());
-        let small = match key {
-            "horizon" => {
-                self.horizon = millis(number);
-                return Ok(());
-            }
-            _ => u8::try_from(number).map_err(|_| wrong())?,
-        };
+        let small = u8::try_from(number).map_err(|_| wrong());
         let budget = &mut self.budget;
         match key {
+            "horizon" => self.horizon = millis(number),
             "sample" => self.sample = number.max(1),
             "members" => {
-                self.members = FOUR.get(..usize::from(small)).ok_or_else(wrong)?;
+                // A node alone has nothing to probe, and plans aim at the second node.
+                let count = usize::from(small?);
+                self.members = FOUR.get(..count).filter(|members| members.len() >= 2).ok_or_else(wrong)?;
                 self.seeds = covering_seeds(self);
             }
-            "starts" => self.starts = small,
-            "losses" => budget.losses = small,
-            "repeats" => budget.repeats = small,
-            "delays" => budget.delays = small,
-            "hurries" => budget.hurries = small,
-            "crashes" => budget.crashes = small,
-            "restarts" => budget.restarts = small,
-            "leaves" => budget.leaves = small,
-            "joins" => budget.joins = small,
-            "events" => budget.events = small,
-            "tags" => budget.tags = small,
+            "starts" => self.starts = small?,
+            "losses" => budget.losses = small?,
+            "repeats" => budget.repeats = small?,
+            "delays" => budget.delays = small?,
+            "hurries" => budget.hurries = small?,
+            "crashes" => budget.crashes = small?,
+            "restarts" => budget.restarts = small?,
+            "leaves" => budget.leaves = small?,
+            "joins" => budget.joins = small?,
+            "events" => budget.events = small?,
+            "tags" => budget.tags = small?,
             _ => return Err(wrong()),
         }
+        self.changes.push(assignment.to_owned());
         Ok(())
     }
 
