@@ -145,3 +145,30 @@ fn fair_seed(life: &Life) -> Seed {
 /// How long agreement may take. Failed members are reconnected to every four seconds on average, and states exchanged
 /// every eight, each with a random member.
 const PEACE: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan() -> Plan {
+        Plan::find("two-losses").expect("it is shipped")
+    }
+
+    #[test]
+    fn a_violation_in_a_world_that_agrees_is_found() {
+        let mut world = World::new(&plan(), 0);
+        assert_eq!(world.disagreement(&plan()), None);
+        world.note(Finding { rule: Rule::EventOnce, what: "planted".into() });
+        let settled = Settled::default();
+        let finding = world.make_peace(&plan(), &settled);
+        assert_eq!(finding.map(|finding| finding.rule), Some(Rule::EventOnce));
+        assert_eq!(settled.len(), 0, "the state does not count as settled");
+    }
+
+    #[test]
+    fn worlds_that_differ_in_when_the_next_timer_fires_differ() {
+        let (early, mut late) = (World::new(&plan(), 0), World::new(&plan(), 0));
+        late.now = late.now + Duration::from_millis(1);
+        assert_ne!(early.rest_hash(), late.rest_hash());
+    }
+}
