@@ -30,6 +30,6 @@ mod world;
 pub use self::explore::{Explorer, Seen};
 pub use self::plan::{Budget, Plan};
 pub use self::rules::{Finding, Rule};
-pub use self::script::{PlayError, play, script_of};
+pub use self::script::{play, script_of};
 pub use self::step::{Action, Command};
 pub use self::world::World;

@@ -10,7 +10,7 @@ use serf_proto::{NodeState, Seed, Status};
 
 use crate::mail::letter;
 use crate::plan::{Plan, address};
-use crate::rules::{Finding, Rule};
+use crate::rules::{Finding, Known, Rule};
 use crate::world::{Life, World};
 
 /// The worlds that are known to come to an agreement, by the hash of what decides how they go on.
@@ -38,6 +38,10 @@ impl World {
         let (until, mut passed) = (self.now + PEACE, Vec::new());
         self.late.clear();
         loop {
+            // First, because the last step before agreement can break a rule too.
+            if let Some(finding) = self.finding() {
+                return Some(finding.clone());
+            }
             if self.prompt.is_empty() {
                 let hash = self.rest_hash();
                 if settled.contains(hash) {
@@ -47,9 +51,6 @@ impl World {
                 if self.disagreement(plan).is_none() {
                     break;
                 }
-            }
-            if let Some(finding) = self.finding() {
-                return Some(finding.clone());
             }
             if self.now >= until || !self.peaceful_step(plan) {
                 let (rule, what) = self.disagreement(plan)?;
@@ -96,7 +97,7 @@ impl World {
     fn wrong_belief(&self, plan: &Plan, observer: usize, life: &Life) -> Option<(Rule, String)> {
         (0..plan.nodes()).filter(|&at| at != observer).find_map(|at| {
             let name = plan.name_of(at);
-            let known = life.known.iter().find(|known| *known.member.name == *name);
+            let known = Known::of(&life.known, name);
             let status = life.node.member(name);
             let is_there = status.as_ref().is_some_and(|member| member.addr() == address(at));
             let sees = |what: &str| format!("{} sees {} as {what}", letter(observer), letter(at));
@@ -118,7 +119,7 @@ impl World {
                 }
                 // Another node may have its name.
                 None => {
-                    let is_live = is_there && known.is_some_and(crate::rules::Known::is_live);
+                    let is_live = is_there && known.is_some_and(Known::is_live);
                     is_live.then(|| (Rule::Agreement, sees("live, although it is gone")))
                 }
             }
@@ -144,3 +145,30 @@ fn fair_seed(life: &Life) -> Seed {
 /// How long agreement may take. Failed members are reconnected to every four seconds on average, and states exchanged
 /// every eight, each with a random member.
 const PEACE: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan() -> Plan {
+        Plan::find("two-losses").expect("it is shipped")
+    }
+
+    #[test]
+    fn a_violation_in_a_world_that_agrees_is_found() {
+        let mut world = World::new(&plan(), 0);
+        assert_eq!(world.disagreement(&plan()), None);
+        world.note(Finding { rule: Rule::EventOnce, what: "planted".into() });
+        let settled = Settled::default();
+        let finding = world.make_peace(&plan(), &settled);
+        assert_eq!(finding.map(|finding| finding.rule), Some(Rule::EventOnce));
+        assert_eq!(settled.len(), 0, "the state does not count as settled");
+    }
+
+    #[test]
+    fn worlds_that_differ_in_when_the_next_timer_fires_differ() {
+        let (early, mut late) = (World::new(&plan(), 0), World::new(&plan(), 0));
+        late.now = late.now + Duration::from_millis(1);
+        assert_ne!(early.rest_hash(), late.rest_hash());
+    }
+}

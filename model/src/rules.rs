@@ -92,6 +92,11 @@ impl Known {
             .collect()
     }
 
+    /// What is known of the member with this name.
+    pub(crate) fn of<'a>(known: &'a [Self], name: &str) -> Option<&'a Self> {
+        known.iter().find(|known| *known.member.name == *name)
+    }
+
     pub(crate) const fn is_live(&self) -> bool {
         matches!(self.member.state, State::Alive | State::Suspect)
     }

@@ -15,7 +15,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use serf_tests::Script;
+use serf_tests::{Script, ScriptError, handle_of};
 use stateright::Model as _;
 
 use crate::explore::Explorer;
@@ -24,23 +24,6 @@ use crate::peace::Settled;
 use crate::plan::Plan;
 use crate::step::{Action, Command};
 use crate::world::World;
-
-/// A line of a script that cannot be carried out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlayError {
-    /// Its number, from 1.
-    pub line: usize,
-    /// Why not.
-    pub what: String,
-}
-
-impl std::fmt::Display for PlayError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "line {}: {}", self.line, self.what)
-    }
-}
-
-impl std::error::Error for PlayError {}
 
 /// A path as a script, with a comment that says what is wrong at its end. The second half is what the nodes report.
 pub fn script_of(explorer: &Explorer, start: u8, actions: &[Action]) -> String {
@@ -65,15 +48,15 @@ pub fn script_of(explorer: &Explorer, start: u8, actions: &[Action]) -> String {
 /// # Errors
 ///
 /// The first line that cannot be carried out.
-pub fn play(text: &str) -> Result<String, PlayError> {
+pub fn play(text: &str) -> Result<String, ScriptError> {
     let script = Script::parse(text);
     let mut stage = None;
     for (line, words) in script.commands() {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        command(&mut stage, &words).map_err(|what| PlayError { line, what })?;
+        command(&mut stage, &words).map_err(|what| ScriptError { line, what })?;
     }
     let Some((plan, world)) = stage else {
-        return Err(PlayError { line: 1, what: "no world".into() });
+        return Err(ScriptError { line: 1, what: "no world".into() });
     };
     let mut reports = String::new();
     for node in 0..plan.nodes() {
@@ -164,11 +147,7 @@ fn find(mails: &[Arc<Mail>], words: &[&str]) -> Result<usize, String> {
 }
 
 fn node_of(word: &str) -> Result<usize, String> {
-    let mut letters = word.chars();
-    match (letters.next(), letters.next()) {
-        (Some(letter @ 'a'..='z'), None) => Ok(letter as usize - 'a' as usize),
-        _ => Err(format!("{word} is not a letter")),
-    }
+    handle_of(word).map(|letter| letter as usize - 'a' as usize)
 }
 
 fn line_of(world: &World, action: Action) -> String {

@@ -13,7 +13,7 @@ use serf_proto::{
 
 use crate::mail::{Body, Mail, Step, letter};
 use crate::plan::{Plan, address, node_at};
-use crate::rules::{Finding, Rule, check_changes, check_own_leave};
+use crate::rules::{Finding, Known, Rule, check_changes, check_own_leave};
 use crate::world::{Absence, End, Life, Slot, World};
 
 /// One step of a world. Messages are numbered in the order of their hashes.
@@ -218,7 +218,9 @@ impl World {
                     ours = Some(node.accept(now, address(from), out));
                 };
                 self.call(plan, to, seed, drawing, accept)?;
-                let ours = (to, ours?);
+                // Without one the call panicked, which is a violation and not a choice that makes no difference.
+                let Some(ours) = ours else { return Some(()) };
+                let ours = (to, ours);
                 self.ends.insert(ours, ((from, *theirs), 0));
                 self.ends.insert((from, *theirs), (ours, 0));
                 self.send_step(ours, Step::Opened);
@@ -343,30 +345,24 @@ impl World {
         for output in outputs {
             self.carry_out(plan, at, output);
         }
-        // What was delivered is part of what distinguishes states.
-        if let Some(life) = &mut self.slots[at].life {
-            Arc::make_mut(life).refresh();
-        }
         Some(())
     }
 
     /// Checks what a node knows after a call.
-    fn check(&mut self, plan: &Plan, at: usize, before: &[crate::rules::Known], state: NodeState) {
+    fn check(&mut self, plan: &Plan, at: usize, before: &[Known], state: NodeState) {
         let Some(life) = &self.slots[at].life else { return };
         let has_left = |addr| node_at(addr).is_some_and(|at| self.has_left(plan, at));
-        let own = |known: &'_ [crate::rules::Known]| {
-            known.iter().find(|known| *known.member.name == *plan.name_of(at)).cloned()
-        };
-        let own = own(before).zip(own(&life.known));
+        let name = plan.name_of(at);
+        let own = Known::of(before, name).zip(Known::of(&life.known, name));
         let changes = check_changes(before, &life.known, has_left);
-        let leave = check_own_leave(state, life.node.state(), own.as_ref().map(|(was, is)| (was, is)));
+        let leave = check_own_leave(state, life.node.state(), own);
         changes.into_iter().chain(leave).for_each(|finding| self.note(finding));
     }
 
     /// Whether a node has declared its leave, and was not started again since.
     fn has_left(&self, plan: &Plan, at: usize) -> bool {
         let Slot { life, absence, .. } = &self.slots[at];
-        let own = life.iter().flat_map(|life| &life.known).find(|known| *known.member.name == *plan.name_of(at));
+        let own = life.as_ref().and_then(|life| Known::of(&life.known, plan.name_of(at)));
         *absence == Absence::Left || own.is_some_and(|own| own.member.state == State::Left)
     }
 
@@ -390,7 +386,10 @@ impl World {
                 self.ends.remove(&(from, stream));
             }
             Output::Event(event) => self.note_event(plan, from, &event),
-            _ => {}
+            // `Output` is non-exhaustive. An output that is ignored here would make the exploration incomplete.
+            other => {
+                unreachable!("no plan has a snapshot or a keyring file, but a node asks for {other:?}")
+            }
         }
     }
 
@@ -414,7 +413,11 @@ impl World {
             Event::User(event) => {
                 let Some(life) = &mut self.slots[at].life else { return };
                 let key = (event.ltime, format!("{} {:?}", event.name, event.payload).into_boxed_str());
-                if !Arc::make_mut(life).delivered.insert(key) {
+                let life = Arc::make_mut(life);
+                let is_new = life.delivered.insert(key);
+                // Delivered events distinguish states.
+                life.refresh();
+                if !is_new {
                     let what = format!("{} delivers an event of time {} again", letter(at), event.ltime);
                     self.note(Finding { rule: Rule::EventOnce, what });
                 }

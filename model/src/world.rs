@@ -213,7 +213,10 @@ impl World {
     /// over.
     pub(crate) fn feed(&self, hasher: &mut impl Hasher) {
         for Slot { life, lives, absence } in &self.slots {
-            (life.as_ref().map(|life| life.hash), lives, absence).hash(hasher);
+            // The times in a fingerprint are relative to the node's last call. When its next timer fires, relative to the
+            // world's clock, tells how long ago that call was.
+            let wait = |life: &Arc<Life>| life.due().map(|due| due - self.now);
+            (life.as_ref().map(|life| (life.hash, wait(life))), lives, absence).hash(hasher);
         }
         let (prompt, late) = (self.prompt.iter().map(|mail| mail.hash), self.late.iter().map(|mail| mail.hash));
         (self.prompt.len(), self.late.len()).hash(hasher);

@@ -1,6 +1,8 @@
-// Preloaded into the agent by `run`: counts the file operations below SHIM_DIR, and at the one with number SHIM_AT does what
-// SHIM_DO says: fail (with the error number SHIM_ERRNO), tear (write half of the bytes, then end the process at once) or
-// kill (end the process before the operation). The number and the name of the operation go to SHIM_LOG.
+// Preloaded into the agent by `run`: counts the file operations below SHIM_DIR, and injects the fault SHIM_DO into the one with the
+// number SHIM_AT: fail (return the error number SHIM_ERRNO), kill (end the process before the operation) or tear (write half of the
+// bytes, then end the process; counts writes only). The fault, the operation and the path go to SHIM_LOG.
+//
+// Unnamed files that get their name later (O_TMPFILE, linkat) are not covered.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -15,10 +17,12 @@
 
 static atomic_long counted;
 
-// Whether the operation that asks has to fail.
+// Whether the calling operation must fail. `bytes` is NULL unless it is a write.
 static int fails(const char *path, const char *name, int fd, const void *bytes, size_t length) {
     const char *dir = getenv("SHIM_DIR"), *at = getenv("SHIM_AT"), *what = getenv("SHIM_DO");
     if (!dir || !at || !what || strncmp(path, dir, strlen(dir)) != 0) return 0;
+    // Elsewhere a tear would be the same as a kill.
+    if (strcmp(what, "tear") == 0 && !bytes) return 0;
     if (atomic_fetch_add(&counted, 1) + 1 != atol(at)) return 0;
     char line[PATH_MAX + 64];
     int size = snprintf(line, sizeof line, "%s %s %s\n", what, name, path);
@@ -26,7 +30,7 @@ static int fails(const char *path, const char *name, int fd, const void *bytes, 
     ssize_t (*real_write)(int, const void *, size_t) = dlsym(RTLD_NEXT, "write");
     int log = real_open(getenv("SHIM_LOG"), O_WRONLY | O_CREAT | O_APPEND, 0600);
     if (real_write(log, line, size) != size) _exit(99);
-    if (strcmp(what, "tear") == 0 && bytes && real_write(fd, bytes, length / 2) < 0) _exit(99);
+    if (strcmp(what, "tear") == 0 && real_write(fd, bytes, length / 2) < 0) _exit(99);
     if (strcmp(what, "fail") != 0) _exit(137);
     errno = atoi(getenv("SHIM_ERRNO"));
     return 1;
@@ -46,7 +50,9 @@ static int fails_fd(int fd, const char *name, const void *bytes, size_t length) 
 #define REAL(type, name, ...) type (*real)(__VA_ARGS__) = dlsym(RTLD_NEXT, name)
 
 static int opened(const char *name, const char *path, int flags, va_list rest) {
-    mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0;
+    // O_TMPFILE contains the bit of O_DIRECTORY, which has no mode.
+    int has_mode = (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE;
+    mode_t mode = has_mode ? va_arg(rest, mode_t) : 0;
     if (fails(path, name, -1, NULL, 0)) return -1;
     REAL(int, name, const char *, int, ...);
     return real(path, flags, mode);

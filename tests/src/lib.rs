@@ -32,7 +32,7 @@ mod network;
 mod script;
 
 pub use network::describe;
-pub use script::{Script, ScriptError};
+pub use script::{Script, ScriptError, handle_of};
 
 /// Runs the examples of `docs/embed.md` as doctests.
 #[cfg(doctest)]

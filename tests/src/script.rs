@@ -134,7 +134,12 @@ fn cut(network: &mut Network, words: &[&str]) -> Result<(), String> {
     each(here, |from| each(there, |to| network.cut(from, to)))
 }
 
-fn handle_of(word: &str) -> Result<char, String> {
+/// Parses the letter of a node.
+///
+/// # Errors
+///
+/// Returns a description if the word is not one letter from a to z.
+pub fn handle_of(word: &str) -> Result<char, String> {
     let mut letters = word.chars();
     match (letters.next(), letters.next()) {
         (Some(handle @ 'a'..='z'), None) => Ok(handle),
