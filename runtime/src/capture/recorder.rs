@@ -27,6 +27,7 @@ pub(crate) struct Recorder {
     /// Whether the next file must begin before the next input.
     wants_file: AtomicBool,
     waker: OnceLock<Waker>,
+    /// Counts failed writes.
     pub(super) errors: Arc<AtomicU64>,
     /// Closed when the worker has ended.
     ended: Receiver<Infallible>,
@@ -75,14 +76,20 @@ impl Recorder {
         disk: &Arc<dyn Disk>,
         has_policy: bool,
         trigger: Trigger,
+        errors: Arc<AtomicU64>,
     ) -> std::io::Result<Arc<Self>> {
-        let (recorder, alive) = Self::new(settings, has_policy, trigger);
+        let (recorder, alive) = Self::new(settings, has_policy, trigger, errors);
         let recorder = Arc::new(recorder);
         recorder.start_worker(disk, alive)?;
         Ok(recorder)
     }
 
-    fn new(settings: Capture, has_policy: bool, trigger: Trigger) -> (Self, Sender<Infallible>) {
+    fn new(
+        settings: Capture,
+        has_policy: bool,
+        trigger: Trigger,
+        errors: Arc<AtomicU64>,
+    ) -> (Self, Sender<Infallible>) {
         let (alive, ended) = async_channel::bounded(1);
         let payload_key = RandomState::new();
         let recorder = Self {
@@ -103,7 +110,7 @@ impl Recorder {
             }),
             wants_file: AtomicBool::new(true),
             waker: OnceLock::new(),
-            errors: Arc::new(AtomicU64::new(0)),
+            errors,
             ended,
         };
         (recorder, alive)
@@ -202,11 +209,6 @@ impl Recorder {
     /// Waits until everything is written or has failed.
     pub(crate) async fn ended(&self) {
         _ = self.ended.recv().await;
-    }
-
-    /// Number of failed writes.
-    pub(crate) fn errors(&self) -> u64 {
-        self.errors.load(Ordering::Relaxed)
     }
 
     fn wake(&self) {
@@ -335,7 +337,7 @@ mod tests {
     /// A recorder without a worker: a disk that has stalled.
     fn stalled(file_bytes: u64) -> Recorder {
         let settings = Capture::new("unused").with(|it| it.file_bytes = file_bytes);
-        Recorder::new(settings, false, Trigger::Start).0
+        Recorder::new(settings, false, Trigger::Start, Arc::default()).0
     }
 
     fn node() -> Node {
