@@ -38,6 +38,7 @@ impl Agent {
     }
 }
 
-fn alive(serf: &Serf) -> usize {
+/// Number of members that are alive, this one included.
+pub(super) fn alive(serf: &Serf) -> usize {
     serf.members().iter().filter(|member| member.status() == Status::Alive).count()
 }

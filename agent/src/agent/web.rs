@@ -74,7 +74,7 @@ fn answer(agent: &Agent, request: &Request<Incoming>) -> Response<String> {
     }
     let (status, kind, body) = match path {
         "/metrics" => (StatusCode::OK, EXPOSITION, agent.exposition()),
-        "/healthz" => match agent.unhealthy_reason() {
+        "/healthz" => match agent.unhealthy_reason(&agent.health) {
             None => (StatusCode::OK, PLAIN, format!("ok\n{}", agent.partition_detail())),
             Some(why) => (StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("{why}\n")),
         },
