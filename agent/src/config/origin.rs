@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::row::{Bound, Setting, Value, Variable};
+use super::seed::Seed;
 use super::settings::{SETTINGS, Settings};
 use crate::duration;
 use crate::json::Json;
@@ -147,6 +148,9 @@ fn shown(setting: &Setting, value: Value<'_>) -> Json {
         Value::Switch(on) => Json::Bool(on.unwrap_or(true)),
         Value::Int(number) => Json::Number(*number),
         Value::Nanos(nanos) => Json::text(&duration::shown(*nanos)),
+        Value::List(list) if matches!(setting.key, "start_join" | "retry_join") => {
+            Json::List(list.iter().map(|text| Json::text(&Seed::shown(text))).collect())
+        }
         Value::List(list) => Json::names(&*list),
         Value::Tags(tags) => Json::texts(tags),
     }
@@ -236,11 +240,13 @@ mod tests {
     fn secrets_are_not_shown_and_a_variable_that_says_false_is_a_source() {
         let files = [("a.json", r#"{"leave_on_terminate": true}"#)];
         let variables = [("SERF_ENCRYPT_KEY", "k"), ("SERF_RPC_AUTH", "t"), ("SERF_LEAVE_ON_TERMINATE", "false")];
+        let flags = ["-retry-join=provider=aws secret_access_key=s", "-retry-join=10.0.0.1"];
         assert_eq!(
-            traced(&files, &variables, &[], &["encrypt_key", "rpc_auth", "leave_on_terminate"]),
+            traced(&files, &variables, &flags, &["encrypt_key", "rpc_auth", "leave_on_terminate", "retry_join"]),
             [
                 "encrypt_key \"(not shown)\" environment SERF_ENCRYPT_KEY",
                 "leave_on_terminate false environment SERF_LEAVE_ON_TERMINATE",
+                "retry_join [\"provider=aws ...\",\"10.0.0.1\"] flag -retry-join",
                 "rpc_auth \"(not shown)\" environment SERF_RPC_AUTH",
             ]
         );

@@ -163,7 +163,29 @@ fn files_commands_and_go_discover_give_addresses_and_their_failures_are_logged_o
     let members = five.client_with("t").expect("lets us in").members().expect("answers");
     assert!(members.len() >= 3, "{members:?}");
     let six = Agent::start(&["-node=six", "-retry-join", arguments, "-retry-interval=1s"]);
-    six.wait("cannot run discover: no such file or directory; install HashiCorp's go-discover");
+    let why = "cannot run discover: no such file or directory; install HashiCorp's go-discover";
+    six.wait(&format!("provider=test ... gives no address to join: {why}"));
+    assert!(!six.output().contains("tag_key"), "an argument may be a secret: {}", six.output());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_command_ends_when_a_reload_ends_its_join() {
+    let dir = Directory::new();
+    let pid = dir.path().join("pid");
+    let config = dir.file(
+        "a.json",
+        &format!("{{\"retry_join\": [\"exec:echo $$ > {0}.new; mv {0}.new {0}; exec sleep 60\"]}}", pid.display()),
+    );
+    let agent = Agent::start(&["-node=one", &format!("-config-file={config}")]);
+    let pid = eventually("the command", || std::fs::read_to_string(&pid).ok());
+    let runs = || std::process::Command::new("kill").args(["-0", pid.trim()]).output().expect("runs").status.success();
+    assert!(runs());
+    dir.file("a.json", "{}");
+    agent.signal("HUP");
+    agent.wait("Reloading configuration");
+    eventually("the end of the command", || (!runs()).then_some(()));
+    assert!(!agent.output().contains("took longer"), "{}", agent.output());
 }
 
 #[test]
