@@ -65,14 +65,10 @@ impl Origins {
         }
         for (setting, value) in layer.values() {
             match &value {
+                value if !value.is_said(setting) => {}
                 Value::Tags(tags) => self.tags.extend(tags.keys().map(|key| (key.clone(), origin.clone()))),
-                Value::List(list) if !list.is_empty() => {
-                    self.settings.entry(setting.key).or_default().push(origin.clone());
-                }
-                // A negative version means unset, as in `Settings::merge`.
-                Value::Int(number) if setting.key == "protocol" && **number < 0 => {}
-                value if is_said(value) => self.set(setting.key, origin.clone()),
-                _ => {}
+                Value::List(_) => self.settings.entry(setting.key).or_default().push(origin.clone()),
+                _ => self.set(setting.key, origin.clone()),
             }
         }
     }
@@ -153,18 +149,6 @@ fn shown(setting: &Setting, value: Value<'_>) -> Json {
         }
         Value::List(list) => Json::names(&*list),
         Value::Tags(tags) => Json::texts(tags),
-    }
-}
-
-/// Whether a later source with this value wins over an earlier one, by the rules of [`Settings::merge`].
-fn is_said(value: &Value<'_>) -> bool {
-    match value {
-        Value::Text(text) => !text.is_empty(),
-        Value::Bool(on) => **on,
-        Value::Switch(on) => on.is_some(),
-        Value::Int(number) | Value::Nanos(number) => **number != 0,
-        Value::List(list) => !list.is_empty(),
-        Value::Tags(tags) => !tags.is_empty(),
     }
 }
 

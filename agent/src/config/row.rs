@@ -104,6 +104,22 @@ pub(crate) enum Value<'s> {
     Tags(&'s mut kinds::Tags),
 }
 
+impl Value<'_> {
+    /// Whether a source with this value of a setting wins over those before it, or adds to them.
+    pub(super) fn is_said(&self, setting: &Setting) -> bool {
+        match self {
+            Self::Text(text) => !text.is_empty(),
+            Self::Bool(on) => **on,
+            Self::Switch(on) => on.is_some(),
+            // As in HashiCorp's agent, a negative version means unset.
+            Self::Int(number) if setting.key == "protocol" => **number > 0,
+            Self::Int(number) | Self::Nanos(number) => **number != 0,
+            Self::List(list) => !list.is_empty(),
+            Self::Tags(tags) => !tags.is_empty(),
+        }
+    }
+}
+
 /// Expands the table to the struct with a field for each row, its defaults, `SETTINGS` with the rows, and
 /// `Settings::values`, which pairs the rows with the fields.
 ///
