@@ -9,7 +9,7 @@ use super::Agent;
 use super::bootstrap::alive;
 use crate::rpc::PartitionShare;
 
-/// The counters at the last health check of one reader, which decides over the time between its own checks.
+/// The counters at the last check of one reader. A check covers the time since the last one of the same reader.
 #[derive(Debug, Default)]
 pub(super) struct Health(Mutex<Option<Sample>>);
 
@@ -65,7 +65,7 @@ impl Agent {
             return Some("the snapshot cannot be written".into());
         }
         let is_cut_off = health.is_cut_off(Sample::of(&stats)) && alive(&self.serf) > 1;
-        is_cut_off.then_some("socket errors, and no other member is heard".into())
+        is_cut_off.then_some("socket errors, and no packet of another member arrives".into())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Finds what is wrong with configuration files, and what works otherwise than it looks, for `serf config check`.
+//! Finds errors and misleading settings in configuration files, for `serf config check`.
 
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,7 +50,7 @@ pub(crate) struct Finding {
     pub(crate) severity: Severity,
     /// The file, unless it is about the settings of all sources together.
     pub(crate) file: Option<String>,
-    /// What is the case.
+    /// What was found.
     pub(crate) what: String,
     /// What to do.
     pub(crate) advice: String,
@@ -66,7 +66,7 @@ pub(crate) fn inspect(paths: &[String], variables: impl Iterator<Item = (OsStrin
         }
     }
     inspection.environment(variables);
-    // The settings of a file that cannot be read are missing from the whole.
+    // Without the settings of an unreadable file, further findings would be wrong.
     if inspection.findings.iter().all(|finding| finding.severity < Severity::Error) {
         inspection.whole();
     }
@@ -76,8 +76,8 @@ pub(crate) fn inspect(paths: &[String], variables: impl Iterator<Item = (OsStrin
 #[derive(Default)]
 struct Inspection {
     settings: Settings,
-    /// Which file was the last to say something, by key; of a tag by `tags.` and its name.
-    said: BTreeMap<String, String>,
+    /// The last file that sets a key; a tag has the key `tags.` and its name.
+    set_by: BTreeMap<String, String>,
     findings: Vec<Finding>,
 }
 
@@ -137,21 +137,20 @@ impl Inspection {
                 Some((_, Value::Tags(tags))) => {
                     tags.keys().for_each(|tag| self.relate(file, &format!("{key}.{tag}"), true));
                 }
-                Some((_, Value::Bool(true))) => _ = self.said.entry(key.clone()).or_insert_with(|| file.into()),
-                Some((setting, value)) => self.relate(file, key, value.is_said(setting)),
+                Some((_, Value::Bool(true))) => _ = self.set_by.entry(key.clone()).or_insert_with(|| file.into()),
+                Some((setting, value)) => self.relate(file, key, value.is_set(setting)),
             }
         }
     }
 
-    /// Notes that a file says something about a key, or has it without saying anything, and how that relates to the
-    /// files before it.
-    fn relate(&mut self, file: &str, key: &str, says: bool) {
-        let earlier = self.said.get(key).cloned();
-        if says {
-            self.said.insert(key.into(), file.into());
+    /// Records that a file sets a key, or has it with a value that sets nothing, and finds conflicts with earlier files.
+    fn relate(&mut self, file: &str, key: &str, sets: bool) {
+        let earlier = self.set_by.get(key).cloned();
+        if sets {
+            self.set_by.insert(key.into(), file.into());
         }
         match earlier {
-            Some(earlier) if says => {
+            Some(earlier) if sets => {
                 let what = format_args!("{key} replaces that of {earlier}");
                 self.find(Severity::Note, Some(file), what, "keep it in one file, if this is not meant");
             }
@@ -180,7 +179,9 @@ impl Inspection {
             Ok(used) => {
                 for name in used {
                     let setting = SETTINGS.iter().find(|setting| setting.variable_name().as_ref() == Some(&name));
-                    let Some(file) = setting.and_then(|setting| self.said.get(setting.key)).cloned() else { continue };
+                    let Some(file) = setting.and_then(|setting| self.set_by.get(setting.key)).cloned() else {
+                        continue;
+                    };
                     let what = format_args!("{name} of this environment wins over {file}");
                     self.find(Severity::Note, None, what, "see 'serf config show' for the values that result");
                 }
@@ -290,7 +291,7 @@ fn is_open(address: &str) -> bool {
     }
 }
 
-/// What is to say about a key that has been replaced, or never had an effect.
+/// The finding about a key that is deprecated, or never had an effect.
 fn outdated(key: &str, value: &Json) -> Option<(Severity, &'static str, &'static str)> {
     match key {
         "role" => Some((Severity::Warning, "is deprecated", "write \"tags\": {\"role\": ...}")),

@@ -65,7 +65,7 @@ impl Origins {
         }
         for (setting, value) in layer.values() {
             match &value {
-                value if !value.is_said(setting) => {}
+                value if !value.is_set(setting) => {}
                 Value::Tags(tags) => self.tags.extend(tags.keys().map(|key| (key.clone(), origin.clone()))),
                 Value::List(_) => self.settings.entry(setting.key).or_default().push(origin.clone()),
                 _ => self.set(setting.key, origin.clone()),

@@ -77,9 +77,9 @@ pub(crate) mod kinds {
 
     /// A later source wins unless it is empty.
     pub(crate) type Text = String;
-    /// True once any source says true.
+    /// True once any source sets true.
     pub(crate) type Bool = bool;
-    /// True unless a source says false; the last source that sets it wins. Its flag takes no value and means false.
+    /// True unless a source sets false; the last source that sets it wins. Its flag takes no value and means false.
     pub(crate) type Switch = Option<bool>;
     /// A later source wins unless it is zero.
     pub(crate) type Int = i64;
@@ -105,8 +105,8 @@ pub(crate) enum Value<'s> {
 }
 
 impl Value<'_> {
-    /// Whether a source with this value of a setting wins over those before it, or adds to them.
-    pub(super) fn is_said(&self, setting: &Setting) -> bool {
+    /// Whether a source with this value sets the setting: it replaces or extends the value of earlier sources.
+    pub(super) fn is_set(&self, setting: &Setting) -> bool {
         match self {
             Self::Text(text) => !text.is_empty(),
             Self::Bool(on) => **on,

@@ -50,7 +50,7 @@ impl Seed {
     }
 
     /// Parses a text. One that has none of the forms of the other variants is an address, valid or not: a join reports
-    /// what is wrong with it, in HashiCorp's words.
+    /// the error with HashiCorp's message.
     ///
     /// # Errors
     ///

@@ -415,7 +415,7 @@ impl Settings {
         }
         for ((_, mine), (setting, theirs)) in self.values().zip(later.values()) {
             match (mine, theirs) {
-                (_, theirs) if !theirs.is_said(setting) => {}
+                (_, theirs) if !theirs.is_set(setting) => {}
                 (Value::Text(mine), Value::Text(theirs)) => *mine = core::mem::take(theirs),
                 (Value::Bool(mine), Value::Bool(theirs)) => *mine = *theirs,
                 (Value::Switch(mine), Value::Switch(theirs)) => *mine = *theirs,

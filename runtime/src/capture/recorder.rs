@@ -313,14 +313,15 @@ fn replace_payload(payload_key: &RandomState, bytes: &mut [u8]) {
 /// Bytes of a key's replacement after its number.
 const KEY_FILLER: u8 = 0xca;
 
-/// Keys that are told apart in a capture. Peers report keys, in answers to key queries; those of the node's own keyring are
-/// in the state at the beginning of a file and so come first.
+/// Number of distinct keys in a capture. Peers report keys, in answers to key queries; those of the node's own keyring are
+/// in the state at the beginning of the first file, and so get numbers before them.
 const KEYS_MAX: usize = 1024;
 
 /// Queued bytes at which the worker writes at once.
 pub(super) const FLUSH_BYTES: usize = 256 << 10;
 
-/// Unwritten bytes above which inputs are dropped until the queue is written, but for the state of the node. Twice the largest push/pull.
+/// Unwritten bytes above which inputs are dropped until the queue is written. One input and one state of the node may exceed
+/// it. Twice the largest push/pull.
 const QUEUE_BYTES_MAX: usize = 40 << 20;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The status page: members, a map of round-trip times and recent events, for a browser. Off unless `-ui` is given.
 //!
-//! The page is three static files without any from elsewhere. It reads `/ui/state`, and `/ui/events` as server-sent events:
-//! each answer has what happened since the last one and ends, and the browser asks again. So a viewer holds no
-//! connection open, and misses nothing within the bounds below.
+//! The page is three static files and loads nothing from other hosts. It polls `/ui/state`, and `/ui/events` as server-sent
+//! events: each response has the events since the last one and ends, and the browser reconnects. So a viewer holds no
+//! connection open, and misses no event within the bounds below.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -18,7 +18,7 @@ use crate::json::Json;
 use crate::quote::start_of;
 use crate::tags;
 
-/// What the page needs beyond the node's own state.
+/// State of the page besides that of the node.
 #[derive(Debug, Default)]
 pub(super) struct StatusPage {
     recent: Mutex<Recent>,
