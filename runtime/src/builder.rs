@@ -132,7 +132,7 @@ impl<N: Net> Builder<N> {
             shared.net.detach(shared.net.spawn(rejoin_until_found(Arc::clone(&shared))));
         }
         if !options.join.is_empty() {
-            // A former member receives the events that it missed, however it comes back.
+            // A former member receives the events that it missed, also if it comes back by this join and not by its snapshot.
             let old = if was_member { OldEvents::Deliver } else { OldEvents::Ignore };
             shared.net.detach(shared.net.spawn(join_until_found(Arc::clone(&shared), options.join, old)));
         }

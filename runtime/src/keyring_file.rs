@@ -42,15 +42,13 @@ fn parse(text: &[u8]) -> Result<Vec<Key>, KeyringFileError> {
 ///
 /// Returns the operating system's error.
 pub fn write_keyring_file(path: impl AsRef<Path>, keys: &[Key]) -> io::Result<()> {
-    write(&SystemDisk, path.as_ref(), keys).map(drop)
+    replace(&SystemDisk, path.as_ref(), keys)?.sync()
 }
 
-fn write(disk: &dyn Disk, path: &Path, keys: &[Key]) -> io::Result<Box<dyn DiskFile>> {
+fn replace(disk: &dyn Disk, path: &Path, keys: &[Key]) -> io::Result<Box<dyn DiskFile>> {
     let texts: Vec<String> = keys.iter().map(Key::to_base64).collect();
     let json = key_list::format(&texts)?;
-    let mut file = disk.replace(path, ".new", true, json.as_bytes())?;
-    file.sync()?;
-    Ok(file)
+    disk.replace(path, ".new", true, json.as_bytes())
 }
 
 /// Returns the keys that a node starts with: those of the file, which has every change made by members, or `given` if
@@ -197,16 +195,14 @@ impl<F: Fn(KeyringChange, Result<(), &str>) + Send> Worker for Writer<F> {
 impl Work {
     /// The error is the reply to the key change. Starts with HashiCorp's wording.
     fn write(&mut self, keys: &[Key]) -> Result<(), String> {
-        match write(&*self.disk, &self.path, keys) {
-            Ok(file) => self.file = Some(file),
-            Err(error) => {
-                self.errors.fetch_add(1, Ordering::Relaxed);
-                let (path, error) = (self.path.display(), system_words(&error));
-                tracing::error!(%path, %error, "cannot write the keyring file: key changes will be lost at a restart");
-                return Err(format!("Failed to write keyring file: {path}: {error}"));
-            }
-        }
-        Ok(())
+        // The new file is in place, and must stay locked, also if it cannot be synced.
+        let written = replace(&*self.disk, &self.path, keys).and_then(|file| self.file.insert(file).sync());
+        written.map_err(|error| {
+            self.errors.fetch_add(1, Ordering::Relaxed);
+            let (path, error) = (self.path.display(), system_words(&error));
+            tracing::error!(%path, %error, "cannot write the keyring file: key changes will be lost at a restart");
+            format!("Failed to write keyring file: {path}: {error}")
+        })
     }
 }
 
@@ -274,5 +270,77 @@ mod tests {
         first.close();
         assert_eq!(Writer { work, written: |_, _: Result<(), &str>| {} }.work(Instant::ZERO), Turn::End);
         assert!(!refused());
+    }
+
+    /// The system's disk, on which every sync fails.
+    #[derive(Debug)]
+    struct Unsynced;
+
+    impl Disk for Unsynced {
+        fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+            SystemDisk.read(path)
+        }
+
+        fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>> {
+            SystemDisk.open(path, mode)
+        }
+
+        fn replace(&self, path: &Path, suffix: &str, secret: bool, contents: &[u8]) -> io::Result<Box<dyn DiskFile>> {
+            Ok(Box::new(UnsyncedFile(SystemDisk.replace(path, suffix, secret, contents)?)))
+        }
+
+        fn recover(&self, path: &Path, suffix: &str) -> io::Result<()> {
+            SystemDisk.recover(path, suffix)
+        }
+
+        fn create_dir(&self, path: &Path) -> io::Result<()> {
+            SystemDisk.create_dir(path)
+        }
+
+        fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+            SystemDisk.list(path)
+        }
+
+        fn remove(&self, path: &Path) -> io::Result<()> {
+            SystemDisk.remove(path)
+        }
+
+        fn start(&self, name: &str, worker: Box<dyn Worker>) -> io::Result<Waker> {
+            SystemDisk.start(name, worker)
+        }
+    }
+
+    #[derive(Debug)]
+    struct UnsyncedFile(Box<dyn DiskFile>);
+
+    impl DiskFile for UnsyncedFile {
+        fn read_to_end(&mut self) -> io::Result<Vec<u8>> {
+            self.0.read_to_end()
+        }
+
+        fn truncate(&mut self, bytes: u64) -> io::Result<()> {
+            self.0.truncate(bytes)
+        }
+
+        fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+            self.0.append(bytes)
+        }
+
+        fn sync(&mut self) -> io::Result<()> {
+            Err(io::Error::other("no sync"))
+        }
+    }
+
+    #[test]
+    fn a_keyring_file_that_cannot_be_synced_stays_locked() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keyring");
+        write_keyring_file(&path, &[key(1)]).unwrap();
+        let first = KeyringFile::open(Arc::new(Unsynced), path.clone()).unwrap();
+        let mut work = lock(&first.work).take().unwrap();
+        assert!(work.write(&[key(2)]).is_err());
+        assert_eq!(read_keyring_file(&path).unwrap(), [key(2)], "it is in place");
+        let second = KeyringFile::open(Arc::new(SystemDisk), path);
+        assert!(second.is_err_and(|error| is_in_use(&error)));
     }
 }

@@ -206,7 +206,7 @@ impl<N: Net> Serf<N> {
             usage: node.usage(),
             datagrams_lost: shared.send_queue.lost(),
             socket_errors: shared.counters.socket_errors.load(Ordering::Relaxed),
-            file_errors: shared.files.errors() + engine.capture.as_ref().map_or(0, |capture| capture.errors()),
+            file_errors: shared.files.errors() + shared.counters.capture_errors.load(Ordering::Relaxed),
             streams_refused: shared.counters.streams_refused.load(Ordering::Relaxed),
             handler_panics: shared.counters.handler_panics.load(Ordering::Relaxed),
         }

@@ -35,7 +35,8 @@ pub struct Stats {
     /// Failed sends, receives and accepts. Only the first per peer is logged; see
     /// [`Serf::complaints`](crate::Serf::complaints).
     pub socket_errors: u64,
-    /// Failed writes of the snapshot or the keyring file. Each is also a `tracing` event; snapshot writes are retried.
+    /// Failed writes of the snapshot, the keyring file or a capture. Each is also a `tracing` event; those of the snapshot
+    /// and of captures are retried.
     pub file_errors: u64,
     /// Inbound streams cut off at the limit, because their peers did not read the replies.
     pub streams_refused: u64,
@@ -53,7 +54,11 @@ impl Stats {
                 self.datagrams_lost,
             ),
             Metric::plain("socket_errors", "Failed sends, receives and accepts.", self.socket_errors),
-            Metric::plain("file_errors", "Failed writes of the snapshot or the keyring file.", self.file_errors),
+            Metric::plain(
+                "file_errors",
+                "Failed writes of the snapshot, the keyring file or a capture.",
+                self.file_errors,
+            ),
             Metric::plain(
                 "streams_refused",
                 "Inbound streams cut off at the limit, because their peers did not read the replies.",

@@ -17,10 +17,10 @@ use serf_runtime::net::Net;
 use serf_runtime::serf_proto::internals::wire::hashicorp;
 use serf_runtime::serf_proto::{AfterLeave, DropReason, Snapshot, UserEventError, limits};
 use serf_runtime::{
-    Candidate, Coalescing, CodecChoice, CommandError, End, Event, Events, Handlers, JoinError, Key, KeyOperation,
-    KeysError, Lagged, Member, MemberEventKind, NodeState, OldEvents, Options, Policy, Query, QueryError, QueryReport,
-    QueryStream, Question, Reply, RespondError, Retry, SeedCause, Serf, SharedPolicy, StartError, Status, Tags,
-    Tombstone, Transport, Veto, read_keyring_file, write_keyring_file,
+    Candidate, Capture, Coalescing, CodecChoice, CommandError, End, Event, Events, Handlers, JoinError, Key,
+    KeyOperation, KeysError, Lagged, Member, MemberEventKind, NodeState, OldEvents, Options, Policy, Query, QueryError,
+    QueryReport, QueryStream, Question, Reply, RespondError, Retry, SeedCause, Serf, SharedPolicy, StartError, Status,
+    Tags, Tombstone, Transport, Veto, read_keyring_file, write_keyring_file,
 };
 use tempfile::TempDir;
 
@@ -77,6 +77,7 @@ macro_rules! embedding_tests {
             members_know_how_far_they_are_apart
             keys_are_exchanged_by_the_whole_cluster_and_kept_in_files
             a_keyring_file_that_cannot_be_written_fails_the_key_change
+            failed_writes_of_a_capture_are_counted_also_after_its_end
             a_node_with_a_keyring_file_starts_with_the_keys_in_it_and_never_in_the_clear
             nodes_without_the_key_are_not_let_in
             a_node_that_crashed_rejoins_by_itself_and_gets_no_event_twice
@@ -1097,6 +1098,25 @@ pub async fn a_keyring_file_that_cannot_be_written_fails_the_key_change<N: Net>(
     std::fs::create_dir(&directory).unwrap();
     assert!(soon::<N, _>(b.install_key(&key(2))).await.unwrap().is_done(), "what failed can be repeated");
     assert_eq!(read_keyring_file(&file).unwrap(), [key(1), key(2)]);
+}
+
+/// Captures that cannot be written.
+pub async fn failed_writes_of_a_capture_are_counted_also_after_its_end<N: Net>() {
+    let scratch = Scratch::new();
+    std::fs::write(scratch.file("file"), "").unwrap();
+    let a = start::<N>("a");
+    for captures in 1..3 {
+        a.start_capture(Capture::new(scratch.file("file").join("capture"))).unwrap();
+        assert!(a.stop_capture());
+        let net = N::current().unwrap();
+        let counted = async {
+            while a.stats().file_errors < captures {
+                net.sleep(Duration::from_millis(20)).await;
+            }
+        };
+        soon::<N, _>(counted).await;
+    }
+    assert_eq!(a.stats().file_errors, 2);
 }
 
 /// Encryption on one side only.

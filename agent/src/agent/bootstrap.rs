@@ -14,8 +14,7 @@ pub(super) struct Bootstrap {
 }
 
 impl Bootstrap {
-    /// `is_first` says whether this is a first start: an agent whose snapshot has members comes back to a cluster, and
-    /// that may have shrunk.
+    /// `is_first` is false for an agent whose snapshot has members: it rejoins a cluster, which may have shrunk.
     pub(super) fn new(expected: u32, is_first: bool) -> Self {
         Self { expected: expected as usize, is_over: AtomicBool::new(expected == 0 || !is_first) }
     }
@@ -38,6 +37,7 @@ impl Agent {
     }
 }
 
-fn alive(serf: &Serf) -> usize {
+/// Number of members that are alive, this one included.
+pub(super) fn alive(serf: &Serf) -> usize {
     serf.members().iter().filter(|member| member.status() == Status::Alive).count()
 }

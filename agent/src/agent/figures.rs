@@ -87,8 +87,8 @@ fn reads_native(member: &Member) -> bool {
     matches!(member.status(), Status::Alive | Status::Leaving) && member.peer().versions().reads_native()
 }
 
-/// Reconciliations with one member, each after a longer wait, from which on a difference is reported: they take a minute
-/// at least on a LAN, so news that is under way does not look like a fault.
+/// Consecutive reconciliations with one member after which a remaining difference is reported. Their growing pauses add up
+/// to a minute on a LAN, so that broadcasts in transit are not reported as a fault.
 const DISAGREEMENT_TRIES_MIN: u32 = 5;
 
 /// Go's name of the operating system.

@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
-use serf_tokio::{NodeState, Stats, Status};
+use serf_tokio::{NodeState, Stats};
 
 use super::Agent;
+use super::bootstrap::alive;
 use crate::rpc::PartitionShare;
 
-/// The counters at the last health check.
+/// The counters at the last check of one reader. A check covers the time since the last one of the same reader.
 #[derive(Debug, Default)]
 pub(super) struct Health(Mutex<Option<Sample>>);
 
@@ -30,6 +31,14 @@ impl Sample {
     }
 }
 
+impl Health {
+    /// Whether the node was cut off since the last call. False at the first.
+    fn is_cut_off(&self, now: Sample) -> bool {
+        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
+        before.is_some_and(|before| now.is_cut_off(before))
+    }
+}
+
 impl Agent {
     /// A line about missing members; empty without `-partition-signal`. They do not make the agent unhealthy: a restart
     /// would not bring them back, and a new node knows no larger membership.
@@ -39,7 +48,7 @@ impl Agent {
     }
 
     /// Why the agent is unhealthy; `None` when it is healthy.
-    pub(super) fn unhealthy_reason(&self) -> Option<Cow<'static, str>> {
+    pub(super) fn unhealthy_reason(&self, health: &Health) -> Option<Cow<'static, str>> {
         match self.serf.state() {
             NodeState::Alive => {}
             NodeState::Leaving => return Some("leaving the cluster".into()),
@@ -55,10 +64,8 @@ impl Agent {
         if stats.snapshot_failing {
             return Some("the snapshot cannot be written".into());
         }
-        let now = Sample::of(&stats);
-        let before = self.health.0.lock().unwrap_or_else(PoisonError::into_inner).replace(now)?;
-        let others = || self.serf.members().iter().filter(|member| member.status() == Status::Alive).count() > 1;
-        (now.is_cut_off(before) && others()).then_some("socket errors, and no other member is heard".into())
+        let is_cut_off = health.is_cut_off(Sample::of(&stats)) && alive(&self.serf) > 1;
+        is_cut_off.then_some("socket errors, and no packet of another member arrives".into())
     }
 }
 
@@ -70,7 +77,10 @@ mod tests {
     fn socket_errors_count_while_no_datagram_arrives() {
         let sample = |socket_errors, datagrams_in| Sample { socket_errors, datagrams_in };
         assert!(sample(2, 7).is_cut_off(sample(1, 7)));
-        assert!(!sample(2, 8).is_cut_off(sample(1, 7)), "somebody is heard");
-        assert!(!sample(1, 7).is_cut_off(sample(1, 7)), "nothing went wrong, it is only quiet");
+        assert!(!sample(2, 8).is_cut_off(sample(1, 7)), "a packet arrived");
+        assert!(!sample(1, 7).is_cut_off(sample(1, 7)), "no send failed");
+        let (probe, page) = (Health::default(), Health::default());
+        assert!(!probe.is_cut_off(sample(1, 7)) && !page.is_cut_off(sample(2, 7)), "the first check of each");
+        assert!(probe.is_cut_off(sample(2, 7)), "whatever other readers have seen");
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use serf_tokio::{CommandError, RespondError};
-use tokio::process::Child;
+use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Agent;
@@ -55,8 +55,7 @@ fn start(agent: &Agent, script: &str, event: &AgentEvent) -> io::Result<Started>
     let (stdin, input) = io::pipe()?;
     let (output, stderr) = (ScriptOutput::new(output)?, stdout.try_clone()?);
     let mut command = shell(script, agent.files.before());
-    // The agent's own variables. A script that connects to an agent with a token needs its own copy of the token.
-    secrets().chain(["NOTIFY_SOCKET".to_owned()]).for_each(|name| _ = command.env_remove(name));
+    without_secrets(&mut command);
     command.envs(environment(&event.data, local.name(), &own));
     command.stdin(stdin).stdout(stdout).stderr(stderr);
     if agent.scripts.timeout().is_some() {
@@ -67,6 +66,11 @@ fn start(agent: &Agent, script: &str, event: &AgentEvent) -> io::Result<Started>
     // Dropping the command closes the parent's copies of the pipe ends.
     let child = command.spawn()?;
     Ok(Started { child, output, input })
+}
+
+/// Removes the agent's own variables. A script that connects to an agent with a token needs its own copy of the token.
+pub(super) fn without_secrets(command: &mut Command) {
+    secrets().chain(["NOTIFY_SOCKET".to_owned()]).for_each(|name| _ = command.env_remove(name));
 }
 
 /// A running script.
@@ -198,8 +202,14 @@ impl Agent {
 /// The shell's message about a command that it cannot run. Such failures have exit codes of their own.
 fn complaint(status: ExitStatus, output: &str) -> String {
     let is_shells = status.code().is_some_and(|code| matches!(code, NOT_EXECUTABLE | NOT_FOUND));
-    let line = output.lines().rev().find(|line| is_shells && !line.trim().is_empty());
-    line.map(|line| format!(": {}", line.chars().take(COMPLAINT_CHARS_MAX).collect::<String>())).unwrap_or_default()
+    let line = if is_shells { last_line(output) } else { String::new() };
+    if line.is_empty() { line } else { format!(": {line}") }
+}
+
+/// The last line of an output that is not blank, cut for the log.
+pub(super) fn last_line(output: &str) -> String {
+    let line = output.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    line.chars().take(COMPLAINT_CHARS_MAX).collect()
 }
 
 /// How a script failed, in Go's wording.
@@ -229,7 +239,7 @@ const OUTPUT_GRACE: Duration = Duration::from_millis(500);
 const NOT_EXECUTABLE: i32 = 126;
 const NOT_FOUND: i32 = 127;
 
-/// Limit on the shell's message in a log record, in characters.
+/// Limit on a program's message in a log record, in characters.
 const COMPLAINT_CHARS_MAX: usize = 200;
 
 /// Interval of the check whether the script's process group is empty.

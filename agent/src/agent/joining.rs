@@ -178,8 +178,8 @@ impl Joins {
         if !new.is_empty() {
             let (agent, replay) = (Arc::clone(agent), settings.replay_on_join);
             tokio::spawn(async move {
-                let addresses = Seeds::new(&new).addresses(&agent).await;
-                agent.join(&addresses, replay).await
+                // A failure is logged.
+                _ = join_through(&agent, &mut Seeds::new(&new), replay).await;
             });
         }
         let retry = Retry::of(settings);

@@ -10,7 +10,7 @@ use crate::config::decode_base64;
 use crate::rpc::KeyReport;
 
 impl Agent {
-    /// Has every member do `operation`. Returns a report in any case; the text is empty when every member succeeded
+    /// Sends `operation` to every member. Returns a report in any case; the text is empty when every member succeeded
     /// (`handleKeyRequest` in `keymanager.go`).
     pub(super) async fn keys(&self, operation: KeyOperation, key: &str) -> (String, KeyReport) {
         self.log.info(

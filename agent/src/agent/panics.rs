@@ -10,7 +10,7 @@ use crate::log::Log;
 /// Installs a panic hook: from now on a panic in any thread or task aborts the process (SIGABRT), after a last log
 /// record.
 ///
-/// The runtime would end only the panicking task: a node without its receiving task hears nothing, while `/healthz`
+/// The runtime would end only the panicking task: a node without its receiving task receives nothing, while `/healthz`
 /// reports it healthy. A supervisor restarts a process that ended. `panic = "abort"` in the profile would do the same
 /// without a log record; the profile is also the simulator's, which catches panics to report their seeds.
 ///

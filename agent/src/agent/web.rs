@@ -74,7 +74,7 @@ fn answer(agent: &Agent, request: &Request<Incoming>) -> Response<String> {
     }
     let (status, kind, body) = match path {
         "/metrics" => (StatusCode::OK, EXPOSITION, agent.exposition()),
-        "/healthz" => match agent.unhealthy_reason() {
+        "/healthz" => match agent.unhealthy_reason(&agent.health) {
             None => (StatusCode::OK, PLAIN, format!("ok\n{}", agent.partition_detail())),
             Some(why) => (StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("{why}\n")),
         },
@@ -96,7 +96,7 @@ fn page_answer(agent: &Agent, page: &StatusPage, request: &Request<Incoming>) ->
         },
     };
     let headers = response.headers_mut();
-    // A second defence behind the page's own: names of other nodes are never markup.
+    // Defence in depth: the page itself never inserts names of other nodes as markup.
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -110,7 +110,7 @@ fn respond(status: StatusCode, kind: &'static str, body: String) -> Response<Str
     response
 }
 
-/// Nothing from elsewhere, no inline script, no frame.
+/// Content security policy: resources of this host only, no inline script, no frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-ancestors 'none'; \
                       base-uri 'none'; form-action 'none'";
 

@@ -33,7 +33,7 @@ fn run(args: &[OsString], _env: &Environment, terminal: &mut Terminal<'_>) -> Ou
         terminal.line(output("The settings can be used"));
         return Ok(());
     }
-    if agent::run(config, args) { Ok(()) } else { Err(Failure::Told) }
+    if agent::run(config, args) { Ok(()) } else { Err(Failure::Reported(1)) }
 }
 
 static USAGE: LazyLock<String> = LazyLock::new(|| [DESCRIPTION, &config::usage(), MORE].concat());
@@ -86,7 +86,7 @@ Environment:
 
   Each setting of a file can come from a variable: SERF_ and its name in
   capitals, such as SERF_ENCRYPT_KEY, SERF_RPC_AUTH or SERF_MDNS_INTERFACE,
-  but for rpc_addr, event_handlers and role. Flags win over variables, and variables over
-  files; what a flag gives is not read from a variable. The agent says at its
-  start which variables it took.
+  but for rpc_addr, event_handlers and role. Flags win over variables, and
+  variables over files; what a flag gives is not read from a variable. The
+  agent says at its start which variables it took.
 ";

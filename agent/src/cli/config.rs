@@ -36,8 +36,8 @@ fn check(args: &[OsString], terminal: &mut Terminal<'_>) -> Outcome {
         Format::Json => terminal.json(&Json::List(findings.iter().map(finding_json).collect())),
     }
     match worst {
-        Some(Severity::Error) => Err(Failure::Told),
-        Some(Severity::Warning) => Err(Failure::Code(WARNED)),
+        Some(Severity::Error) => Err(Failure::Reported(1)),
+        Some(Severity::Warning) => Err(Failure::Reported(WARNED)),
         Some(Severity::Note) | None => Ok(()),
     }
 }

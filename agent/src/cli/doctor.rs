@@ -55,7 +55,7 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
         Format::Text => terminal.line(text(&report)),
         Format::Json => terminal.json(&json(&address.to_string_lossy(), &report)),
     }
-    if report.is_healthy() { Ok(()) } else { Err(Failure::Told) }
+    if report.is_healthy() { Ok(()) } else { Err(Failure::Reported(1)) }
 }
 
 fn keyring(encrypt: &str, file: &str) -> Result<Keyring, Failure> {

@@ -55,7 +55,7 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
                 terminal.line(failure_table(report));
             }
             terminal.line(format_args!("\n{}: {error}", action.failure()));
-            Err(Failure::Told)
+            Err(Failure::Reported(1))
         }
     }
 }
@@ -76,7 +76,7 @@ fn in_json(result: Result<KeyReport, ClientError>, terminal: &mut Terminal<'_>) 
     let counts = [("nodes", report.nodes), ("responses", report.responses), ("errors", report.errors)];
     fields.extend(counts.map(|(name, count)| (name, Json::Number(count))));
     terminal.json(&Json::object(fields));
-    if error.is_some() { Err(Failure::Told) } else { Ok(()) }
+    if error.is_some() { Err(Failure::Reported(1)) } else { Ok(()) }
 }
 
 /// An operation on keys.

@@ -130,7 +130,7 @@ pub fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) ->
     let outcome = (command.run)(invocation.args, env, terminal);
     let code = match &outcome {
         Ok(()) => 0,
-        Err(Failure::Code(code)) => *code,
+        Err(Failure::Reported(code)) => *code,
         Err(_) => 1,
     };
     if let Err(failure) = outcome {
@@ -200,7 +200,7 @@ impl Command {
             Failure::Usage => terminal.line(usage),
             Failure::Misuse(why) => terminal.line(format_args!("{why}\n\n{usage}")),
             Failure::Said(what) => terminal.line(what),
-            Failure::Told | Failure::Code(_) => {}
+            Failure::Reported(_) => {}
         }
     }
 }
@@ -223,10 +223,8 @@ enum Failure {
     Misuse(&'static str),
     /// A message to print.
     Said(String),
-    /// The message was printed already.
-    Told,
-    /// The same, with another exit code.
-    Code(u8),
+    /// The message was printed already. Has the exit code.
+    Reported(u8),
 }
 
 impl From<FlagError> for Failure {

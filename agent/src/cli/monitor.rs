@@ -32,7 +32,7 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
             }
             Err(_) if format == Format::Json => {
                 terminal.line(super::failure_json("Remote side ended the monitor").render_line());
-                return Err(Failure::Told);
+                return Err(Failure::Reported(1));
             }
             // Ours is one line already; HashiCorp's agent logs remote text raw.
             Ok(Some((_, Record::Log(line)))) => terminal.line(shown(&line)),
@@ -43,7 +43,7 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
             Err(_) => {
                 terminal.line("\nRemote side ended the monitor! This usually means that the");
                 terminal.line("remote side has exited or crashed.");
-                return Err(Failure::Told);
+                return Err(Failure::Reported(1));
             }
         }
     }
@@ -76,10 +76,10 @@ fn record_json(record: &Record) -> Option<Json> {
             EventRecord::Partition { share, zones_lost, members } => Json::object([
                 ("event", Json::text("partition")),
                 ("state", Json::text(share.state())),
-                ("alive", time(share.alive.into())),
-                ("largest", time(share.largest.into())),
+                ("alive", Json::Number(share.alive.into())),
+                ("largest", Json::Number(share.largest.into())),
                 ("majority", Json::Bool(share.majority)),
-                ("zones_lost", Json::List(zones_lost.iter().map(|zone| Json::text(zone)).collect())),
+                ("zones_lost", Json::names(zones_lost)),
                 ("members", Json::List(members.iter().map(member_json).collect())),
             ]),
         },

@@ -90,7 +90,7 @@ impl Acks {
             ("seconds", seconds(whole)),
             ("last_ack_seconds", seconds(self.last)),
         ]));
-        if is_well { Ok(()) } else { Err(Failure::Told) }
+        if is_well { Ok(()) } else { Err(Failure::Reported(1)) }
     }
 
     fn judge(&self, live: &BTreeSet<String>, terminal: &mut Terminal<'_>) -> Outcome {
@@ -120,7 +120,7 @@ impl Acks {
             terminal.line("Successfully contacted all live nodes");
             return Ok(());
         }
-        Err(Failure::Told)
+        Err(Failure::Reported(1))
     }
 }
 

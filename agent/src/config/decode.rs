@@ -26,11 +26,28 @@ pub enum DecodeError {
     #[error("'' expected a map, got '{0}'")]
     NotAnObject(&'static str),
     /// Unknown keys, or values of the wrong type, sorted.
-    #[error("{} error(s) decoding:\n\n* {}", .0.len(), .0.join("\n* "))]
-    Fields(Vec<String>),
+    #[error("{} error(s) decoding:\n\n* {}", .0.len(), .0.iter().map(FieldError::to_string).collect::<Vec<_>>().join("\n* "))]
+    Fields(Vec<FieldError>),
     /// A duration cannot be parsed.
     #[error(transparent)]
     Duration(DurationError),
+}
+
+/// What is wrong with the fields of an object.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum FieldError {
+    /// The object has unknown keys.
+    #[error("'{inside}' has invalid keys: {}", .keys.join(", "))]
+    Unknown {
+        /// The key of the object; empty for the document.
+        inside: String,
+        /// The keys as written, sorted.
+        keys: Vec<String>,
+    },
+    /// A value has the wrong type.
+    #[error("{0}")]
+    Type(String),
 }
 
 /// Reads the first JSON value of `text`; what follows it is ignored, as HashiCorp's agent does.
@@ -53,7 +70,7 @@ pub fn decode(text: &[u8]) -> Result<Settings, DecodeError> {
     let (mut reader, mut settings) = (Reader::default(), Settings::default());
     reader.object(&mut settings, "", &object);
     if !reader.mistakes.is_empty() {
-        reader.mistakes.sort();
+        reader.mistakes.sort_by_cached_key(FieldError::to_string);
         return Err(DecodeError::Fields(reader.mistakes));
     }
     reader.duration_mistake.map_or(Ok(settings), |error| Err(DecodeError::Duration(error)))
@@ -62,7 +79,7 @@ pub fn decode(text: &[u8]) -> Result<Settings, DecodeError> {
 /// Reads fields and collects all errors.
 #[derive(Default)]
 struct Reader {
-    mistakes: Vec<String>,
+    mistakes: Vec<FieldError>,
     /// The first error about a duration. Durations are parsed after all other fields, and only the first error is
     /// reported.
     duration_mistake: Option<DurationError>,
@@ -78,10 +95,13 @@ impl Reader {
                 path = format!("{outer}.{path}");
             }
             if key.contains('.') || !self.field(settings, &path, value) {
-                unknown.push(key.as_str());
+                unknown.push(key.clone());
             }
         }
-        self.unknown(outer, unknown);
+        if !unknown.is_empty() {
+            unknown.sort_unstable();
+            self.mistakes.push(FieldError::Unknown { inside: outer.into(), keys: unknown });
+        }
     }
 
     /// Sets one field. Returns false for an unknown name.
@@ -95,7 +115,7 @@ impl Reader {
             match value {
                 Value::Null => {}
                 Value::Object(object) => self.object(settings, key, object),
-                _ => self.mistakes.push(format!("'{key}' expected a map, got '{}'", shape(value))),
+                _ => self.wrong(format!("'{key}' expected a map, got '{}'", shape(value))),
             }
         } else if key == "msgpackusenewtimeformat" {
             // An option of HashiCorp's library without an effect here: RPC carries no times.
@@ -119,18 +139,11 @@ impl Reader {
         }
     }
 
-    fn unknown(&mut self, inside: &str, mut keys: Vec<&str>) {
-        if !keys.is_empty() {
-            keys.sort_unstable();
-            self.mistakes.push(format!("'{inside}' has invalid keys: {}", keys.join(", ")));
-        }
-    }
-
     fn text(&mut self, key: &str, value: &Value, target: &mut String) {
         match value {
             Value::String(text) => target.clone_from(text),
             Value::Null => {}
-            _ => self.wrong(key, "string", value),
+            _ => self.unconvertible(key, "string", value),
         }
     }
 
@@ -138,7 +151,7 @@ impl Reader {
         match value {
             Value::Bool(value) => *target = *value,
             Value::Null => {}
-            _ => self.wrong(key, "bool", value),
+            _ => self.unconvertible(key, "bool", value),
         }
     }
 
@@ -148,7 +161,7 @@ impl Reader {
         let number = value.as_i64().or_else(|| value.as_f64().map(|float| float as i64));
         match number {
             Some(number) => *target = number,
-            None => self.wrong(key, "int", value),
+            None => self.unconvertible(key, "int", value),
         }
     }
 
@@ -167,8 +180,7 @@ impl Reader {
     fn list(&mut self, key: &str, value: &Value, target: &mut Vec<String>) {
         let Value::Array(items) = value else {
             let shape = shape(value);
-            self.mistakes.push(format!("'{key}': source data must be an array or slice, got {shape}"));
-            return;
+            return self.wrong(format!("'{key}': source data must be an array or slice, got {shape}"));
         };
         for (idx, item) in items.iter().enumerate() {
             let mut text = String::new();
@@ -179,8 +191,7 @@ impl Reader {
 
     fn tags(&mut self, key: &str, value: &Value, target: &mut BTreeMap<String, String>) {
         let Value::Object(object) = value else {
-            self.mistakes.push(format!("'{key}' expected a map, got '{}'", shape(value)));
-            return;
+            return self.wrong(format!("'{key}' expected a map, got '{}'", shape(value)));
         };
         for (tag, value) in object {
             let mut text = String::new();
@@ -189,14 +200,17 @@ impl Reader {
         }
     }
 
-    fn wrong(&mut self, key: &str, expected: &str, value: &Value) {
+    fn unconvertible(&mut self, key: &str, expected: &str, value: &Value) {
         let shown = match value {
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
         let kind = kind(value);
-        self.mistakes
-            .push(format!("'{key}' expected type '{expected}', got unconvertible type '{kind}', value: '{shown}'"));
+        self.wrong(format!("'{key}' expected type '{expected}', got unconvertible type '{kind}', value: '{shown}'"));
+    }
+
+    fn wrong(&mut self, what: String) {
+        self.mistakes.push(FieldError::Type(what));
     }
 }
 

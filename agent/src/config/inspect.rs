@@ -1,4 +1,4 @@
-//! Finds what is wrong with configuration files, and what works otherwise than it looks, for `serf config check`.
+//! Finds errors and misleading settings in configuration files, for `serf config check`.
 
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value as Json;
 
-use super::decode::decode;
+use super::decode::{DecodeError, FieldError, decode};
 use super::draft::{Draft, interface_exists};
 use super::environment;
 use super::keyring::read_keyring;
@@ -50,7 +50,7 @@ pub(crate) struct Finding {
     pub(crate) severity: Severity,
     /// The file, unless it is about the settings of all sources together.
     pub(crate) file: Option<String>,
-    /// What is the case.
+    /// What was found.
     pub(crate) what: String,
     /// What to do.
     pub(crate) advice: String,
@@ -66,7 +66,7 @@ pub(crate) fn inspect(paths: &[String], variables: impl Iterator<Item = (OsStrin
         }
     }
     inspection.environment(variables);
-    // The settings of a file that cannot be read are missing from the whole.
+    // Without the settings of an unreadable file, further findings would be wrong.
     if inspection.findings.iter().all(|finding| finding.severity < Severity::Error) {
         inspection.whole();
     }
@@ -76,8 +76,8 @@ pub(crate) fn inspect(paths: &[String], variables: impl Iterator<Item = (OsStrin
 #[derive(Default)]
 struct Inspection {
     settings: Settings,
-    /// Which file was the last to say something, by key; of a tag by `tags.` and its name.
-    said: BTreeMap<String, String>,
+    /// The last file that sets a key; a tag has the key `tags.` and its name.
+    set_by: BTreeMap<String, String>,
     findings: Vec<Finding>,
 }
 
@@ -93,27 +93,28 @@ impl Inspection {
             Ok(text) => text,
             Err(error) => return self.find(Severity::Error, Some(&shown), read_failure(path, &error), READABLE),
         };
-        let entries = entries(&text);
         match decode(&text) {
             Ok(mut layer) => {
-                self.entries(&shown, &entries, &mut layer);
+                self.entries(&shown, &entries(&text), &mut layer);
                 self.secrets(path, &shown, &layer);
                 self.settings.merge(layer);
             }
-            Err(error) => {
-                let unknown: Vec<_> = entries.iter().filter(|(key, _)| !is_known(key)).collect();
-                let text = error.to_string();
-                let others = text.lines().filter_map(|line| line.strip_prefix("* "));
-                let others: Vec<&str> = others.filter(|line| !line.contains("has invalid keys")).collect();
-                if unknown.is_empty() && others.is_empty() {
-                    self.find(Severity::Error, Some(&shown), &error, "write one JSON object of settings");
+            Err(DecodeError::Fields(errors)) => errors.iter().for_each(|error| self.field(&shown, error)),
+            Err(error) => self.find(Severity::Error, Some(&shown), error, "write one JSON object of settings"),
+        }
+    }
+
+    fn field(&mut self, file: &str, error: &FieldError) {
+        match error {
+            FieldError::Unknown { inside, keys } => {
+                for key in keys {
+                    let key = format!("{inside}.{}", key.to_lowercase());
+                    let key = key.trim_start_matches('.');
+                    self.find(Severity::Error, Some(file), format_args!("unknown key {key:?}"), suggestion(key));
                 }
-                for (key, _) in unknown {
-                    self.find(Severity::Error, Some(&shown), format_args!("unknown key {key:?}"), suggestion(key));
-                }
-                for mistake in others {
-                    self.find(Severity::Error, Some(&shown), mistake, "see docs/agent-settings.md for the type");
-                }
+            }
+            FieldError::Type(_) => {
+                self.find(Severity::Error, Some(file), error, "see docs/agent-settings.md for the type");
             }
         }
     }
@@ -130,28 +131,26 @@ impl Inspection {
             if let Some((severity, what, advice)) = outdated(key, json) {
                 self.find(severity, Some(file), format_args!("{key} {what}"), advice);
             }
-            match layer.value(key).map(|(_, value)| value) {
+            match layer.value(key) {
                 // Lists are joined.
-                None | Some(Value::List(_)) => {}
-                Some(Value::Tags(tags)) => tags.keys().for_each(|tag| self.relate(file, &format!("{key}.{tag}"), true)),
-                Some(Value::Bool(on)) if *on => _ = self.said.entry(key.clone()).or_insert_with(|| file.into()),
-                Some(Value::Bool(_)) => self.relate(file, key, false),
-                Some(Value::Switch(on)) => self.relate(file, key, on.is_some()),
-                Some(Value::Text(text)) => self.relate(file, key, !text.is_empty()),
-                Some(Value::Int(number) | Value::Nanos(number)) => self.relate(file, key, *number != 0),
+                None | Some((_, Value::List(_))) => {}
+                Some((_, Value::Tags(tags))) => {
+                    tags.keys().for_each(|tag| self.relate(file, &format!("{key}.{tag}"), true));
+                }
+                Some((_, Value::Bool(true))) => _ = self.set_by.entry(key.clone()).or_insert_with(|| file.into()),
+                Some((setting, value)) => self.relate(file, key, value.is_set(setting)),
             }
         }
     }
 
-    /// Notes that a file says something about a key, or has it without saying anything, and how that relates to the
-    /// files before it.
-    fn relate(&mut self, file: &str, key: &str, says: bool) {
-        let earlier = self.said.get(key).cloned();
-        if says {
-            self.said.insert(key.into(), file.into());
+    /// Records that a file sets a key, or has it with a value that sets nothing, and finds conflicts with earlier files.
+    fn relate(&mut self, file: &str, key: &str, sets: bool) {
+        let earlier = self.set_by.get(key).cloned();
+        if sets {
+            self.set_by.insert(key.into(), file.into());
         }
         match earlier {
-            Some(earlier) if says => {
+            Some(earlier) if sets => {
                 let what = format_args!("{key} replaces that of {earlier}");
                 self.find(Severity::Note, Some(file), what, "keep it in one file, if this is not meant");
             }
@@ -180,7 +179,9 @@ impl Inspection {
             Ok(used) => {
                 for name in used {
                     let setting = SETTINGS.iter().find(|setting| setting.variable_name().as_ref() == Some(&name));
-                    let Some(file) = setting.and_then(|setting| self.said.get(setting.key)).cloned() else { continue };
+                    let Some(file) = setting.and_then(|setting| self.set_by.get(setting.key)).cloned() else {
+                        continue;
+                    };
                     let what = format_args!("{name} of this environment wins over {file}");
                     self.find(Severity::Note, None, what, "see 'serf config show' for the values that result");
                 }
@@ -285,16 +286,12 @@ impl Inspection {
 /// Whether other hosts can connect to an address to listen on.
 fn is_open(address: &str) -> bool {
     match RpcAddress::parse(address) {
-        Ok(RpcAddress::Tcp { host, .. }) => {
-            let is_local = host.eq_ignore_ascii_case("localhost");
-            !address.is_empty() && !is_local && host.parse::<IpAddr>().is_ok_and(|ip| !ip.is_loopback())
-                || host.is_empty()
-        }
+        Ok(RpcAddress::Tcp { host, .. }) => host.is_empty() || host.parse::<IpAddr>().is_ok_and(|ip| !ip.is_loopback()),
         _ => false,
     }
 }
 
-/// What is to say about a key that has been replaced, or never had an effect.
+/// The finding about a key that is deprecated, or never had an effect.
 fn outdated(key: &str, value: &Json) -> Option<(Severity, &'static str, &'static str)> {
     match key {
         "role" => Some((Severity::Warning, "is deprecated", "write \"tags\": {\"role\": ...}")),
@@ -303,10 +300,6 @@ fn outdated(key: &str, value: &Json) -> Option<(Severity, &'static str, &'static
         }
         _ => None,
     }
-}
-
-fn is_known(key: &str) -> bool {
-    key == IGNORED || SETTINGS.iter().any(|setting| setting.key == key)
 }
 
 /// The nearest key, if one is near.
@@ -326,7 +319,7 @@ fn entries(text: &[u8]) -> Vec<(String, Json)> {
     for (key, value) in top.and_then(Result::ok).map_or_else(Vec::new, |entries| entries.0) {
         let key = key.to_lowercase();
         match value {
-            Json::Object(inner) if key != "tags" && !is_known(&key) && is_outer(&key) => {
+            Json::Object(inner) if is_outer(&key) => {
                 entries
                     .extend(inner.into_iter().map(|(name, value)| (format!("{key}.{}", name.to_lowercase()), value)));
             }
@@ -444,6 +437,10 @@ mod tests {
                 "note b.json: tags.dc replaces that of a.json",
                 "note SERF_LOG_LEVEL of this environment wins over a.json",
             ]
+        );
+        assert_eq!(
+            found_in(&[r#"{"protocol": 4}"#, r#"{"protocol": -1}"#], &[]),
+            ["warning b.json: protocol has no effect, because a.json sets it"]
         );
         assert_eq!(
             found_in(&[r#"{"bind": "127.0.0.1", "Bind": "127.0.0.2"}"#], &[]),

@@ -28,7 +28,7 @@ mod template;
 
 pub use self::address::AddressError;
 pub(crate) use self::address::resolve as resolve_address;
-pub use self::decode::{DecodeError, decode};
+pub use self::decode::{DecodeError, FieldError, decode};
 pub use self::draft::{Draft, DraftError};
 pub(crate) use self::environment::secrets;
 pub use self::environment::{EnvironmentError, VariableError};

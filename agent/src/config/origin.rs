@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::row::{Bound, Setting, Value, Variable};
+use super::seed::Seed;
 use super::settings::{SETTINGS, Settings};
 use crate::duration;
 use crate::json::Json;
@@ -64,14 +65,10 @@ impl Origins {
         }
         for (setting, value) in layer.values() {
             match &value {
+                value if !value.is_set(setting) => {}
                 Value::Tags(tags) => self.tags.extend(tags.keys().map(|key| (key.clone(), origin.clone()))),
-                Value::List(list) if !list.is_empty() => {
-                    self.settings.entry(setting.key).or_default().push(origin.clone());
-                }
-                // A negative version means unset, as in `Settings::merge`.
-                Value::Int(number) if setting.key == "protocol" && **number < 0 => {}
-                value if is_said(value) => self.set(setting.key, origin.clone()),
-                _ => {}
+                Value::List(_) => self.settings.entry(setting.key).or_default().push(origin.clone()),
+                _ => self.set(setting.key, origin.clone()),
             }
         }
     }
@@ -147,20 +144,11 @@ fn shown(setting: &Setting, value: Value<'_>) -> Json {
         Value::Switch(on) => Json::Bool(on.unwrap_or(true)),
         Value::Int(number) => Json::Number(*number),
         Value::Nanos(nanos) => Json::text(&duration::shown(*nanos)),
+        Value::List(list) if matches!(setting.key, "start_join" | "retry_join") => {
+            Json::List(list.iter().map(|text| Json::text(&Seed::shown(text))).collect())
+        }
         Value::List(list) => Json::names(&*list),
         Value::Tags(tags) => Json::texts(tags),
-    }
-}
-
-/// Whether a later source with this value wins over an earlier one, by the rules of [`Settings::merge`].
-fn is_said(value: &Value<'_>) -> bool {
-    match value {
-        Value::Text(text) => !text.is_empty(),
-        Value::Bool(on) => **on,
-        Value::Switch(on) => on.is_some(),
-        Value::Int(number) | Value::Nanos(number) => **number != 0,
-        Value::List(list) => !list.is_empty(),
-        Value::Tags(tags) => !tags.is_empty(),
     }
 }
 
@@ -236,11 +224,13 @@ mod tests {
     fn secrets_are_not_shown_and_a_variable_that_says_false_is_a_source() {
         let files = [("a.json", r#"{"leave_on_terminate": true}"#)];
         let variables = [("SERF_ENCRYPT_KEY", "k"), ("SERF_RPC_AUTH", "t"), ("SERF_LEAVE_ON_TERMINATE", "false")];
+        let flags = ["-retry-join=provider=aws secret_access_key=s", "-retry-join=10.0.0.1"];
         assert_eq!(
-            traced(&files, &variables, &[], &["encrypt_key", "rpc_auth", "leave_on_terminate"]),
+            traced(&files, &variables, &flags, &["encrypt_key", "rpc_auth", "leave_on_terminate", "retry_join"]),
             [
                 "encrypt_key \"(not shown)\" environment SERF_ENCRYPT_KEY",
                 "leave_on_terminate false environment SERF_LEAVE_ON_TERMINATE",
+                "retry_join [\"provider=aws ...\",\"10.0.0.1\"] flag -retry-join",
                 "rpc_auth \"(not shown)\" environment SERF_RPC_AUTH",
             ]
         );

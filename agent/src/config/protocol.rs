@@ -69,7 +69,7 @@ impl Settings {
     }
 
     /// Checks the bounds of the protocol, without keys. What HashiCorp's agent refuses only when its node starts is left
-    /// to the start, for the same words at the same time.
+    /// to the start, for the same message at the same time.
     ///
     /// # Errors
     ///

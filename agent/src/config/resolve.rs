@@ -237,7 +237,7 @@ impl Config {
             syslog_facility,
             size_limits: SizeLimits::of(&settings),
             mdns: mdns(&settings),
-            settings: within_bounds(settings)?.within_protocol()?,
+            settings: settings.within_protocol()?,
         };
         Ok((config, notices))
     }

@@ -77,9 +77,9 @@ pub(crate) mod kinds {
 
     /// A later source wins unless it is empty.
     pub(crate) type Text = String;
-    /// True once any source says true.
+    /// True once any source sets true.
     pub(crate) type Bool = bool;
-    /// True unless a source says false; the last source that sets it wins. Its flag takes no value and means false.
+    /// True unless a source sets false; the last source that sets it wins. Its flag takes no value and means false.
     pub(crate) type Switch = Option<bool>;
     /// A later source wins unless it is zero.
     pub(crate) type Int = i64;
@@ -102,6 +102,22 @@ pub(crate) enum Value<'s> {
     Nanos(&'s mut kinds::Nanos),
     List(&'s mut kinds::List),
     Tags(&'s mut kinds::Tags),
+}
+
+impl Value<'_> {
+    /// Whether a source with this value sets the setting: it replaces or extends the value of earlier sources.
+    pub(super) fn is_set(&self, setting: &Setting) -> bool {
+        match self {
+            Self::Text(text) => !text.is_empty(),
+            Self::Bool(on) => **on,
+            Self::Switch(on) => on.is_some(),
+            // As in HashiCorp's agent, a negative version means unset.
+            Self::Int(number) if setting.key == "protocol" => **number > 0,
+            Self::Int(number) | Self::Nanos(number) => **number != 0,
+            Self::List(list) => !list.is_empty(),
+            Self::Tags(tags) => !tags.is_empty(),
+        }
+    }
 }
 
 /// Expands the table to the struct with a field for each row, its defaults, `SETTINGS` with the rows, and

@@ -1,6 +1,7 @@
 //! The texts of `start_join` and `retry_join`: addresses, and sources of addresses.
 
 use core::net::{IpAddr, SocketAddr};
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -36,8 +37,20 @@ pub struct SeedError {
 }
 
 impl Seed {
+    /// A text as the log and `serf config show` have it: of a command and of a provider the name only, because their
+    /// arguments may be credentials.
+    pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+        for kind in ["exec:", "provider="] {
+            if let Some(rest) = text.strip_prefix(kind) {
+                let name = name_of(rest);
+                return if name.len() == rest.len() { text.into() } else { format!("{kind}{name} ...").into() };
+            }
+        }
+        text.into()
+    }
+
     /// Parses a text. One that has none of the forms of the other variants is an address, valid or not: a join reports
-    /// what is wrong with it, in HashiCorp's words.
+    /// the error with HashiCorp's message.
     ///
     /// # Errors
     ///
@@ -68,6 +81,13 @@ impl Seed {
             _ => Ok(Self::Address(text.into())),
         }
     }
+}
+
+/// The name of a program or provider, without what follows it.
+fn name_of(text: &str) -> &str {
+    let word = text.split_whitespace().next().unwrap_or_default();
+    // A command of the shell may begin with a variable.
+    word.find('=').map_or(word, |at| &word[..=at])
 }
 
 /// The address of a name server, `ip`, `ip:port` or `[ipv6]:port`.
@@ -109,6 +129,23 @@ mod tests {
             ":",
         ] {
             assert_eq!(Seed::parse(text), Ok(Seed::Address(text.into())), "{text}");
+        }
+    }
+
+    #[test]
+    fn arguments_of_commands_and_providers_are_not_shown() {
+        for (text, shown) in [
+            ("provider=aws secret_access_key=s", "provider=aws ..."),
+            ("provider=aws", "provider=aws"),
+            ("exec:/bin/members", "exec:/bin/members"),
+            ("exec: curl -H s", "exec:curl ..."),
+            ("exec:TOKEN=s curl", "exec:TOKEN= ..."),
+            ("exec:TOKEN=s", "exec:TOKEN= ..."),
+            ("srv:_serf._tcp@10.0.0.2", "srv:_serf._tcp@10.0.0.2"),
+            ("file:/a b", "file:/a b"),
+            ("10.0.0.1:7946", "10.0.0.1:7946"),
+        ] {
+            assert_eq!(Seed::shown(text), shown);
         }
     }
 

@@ -413,16 +413,13 @@ impl Settings {
         if !later.role.is_empty() {
             later.tags.insert("role".into(), later.role.clone());
         }
-        // As in HashiCorp's agent, a negative version means unset.
-        later.protocol = later.protocol.max(0);
-        for ((_, mine), (_, theirs)) in self.values().zip(later.values()) {
+        for ((_, mine), (setting, theirs)) in self.values().zip(later.values()) {
             match (mine, theirs) {
-                (Value::Text(mine), Value::Text(theirs)) if !theirs.is_empty() => *mine = core::mem::take(theirs),
-                (Value::Bool(mine), Value::Bool(theirs)) => *mine |= *theirs,
-                (Value::Switch(mine), Value::Switch(theirs)) => *mine = theirs.or(*mine),
-                (Value::Int(mine), Value::Int(theirs)) | (Value::Nanos(mine), Value::Nanos(theirs)) if *theirs != 0 => {
-                    *mine = *theirs;
-                }
+                (_, theirs) if !theirs.is_set(setting) => {}
+                (Value::Text(mine), Value::Text(theirs)) => *mine = core::mem::take(theirs),
+                (Value::Bool(mine), Value::Bool(theirs)) => *mine = *theirs,
+                (Value::Switch(mine), Value::Switch(theirs)) => *mine = *theirs,
+                (Value::Int(mine), Value::Int(theirs)) | (Value::Nanos(mine), Value::Nanos(theirs)) => *mine = *theirs,
                 (Value::List(mine), Value::List(theirs)) => mine.append(theirs),
                 (Value::Tags(mine), Value::Tags(theirs)) => mine.append(theirs),
                 _ => {}

@@ -51,7 +51,7 @@ pub(super) struct Query {
     bytes: Vec<u8>,
 }
 
-/// What a packet says.
+/// The content of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
     Answer(Answer),

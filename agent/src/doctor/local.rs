@@ -9,7 +9,7 @@ use super::exchange::View;
 use super::report::Report;
 use crate::rpc::{Client, ClientError, ClientOptions, DISAGREEMENTS, Member, Query, QueryRecord, Record, Stats};
 
-/// The state of an agent, by its own account.
+/// The state that an agent reports.
 struct Agent {
     name: String,
     stats: Stats,
@@ -132,7 +132,7 @@ fn judge_digests(report: &mut Report, agent: &Agent) {
     report.note("digests", found, advice);
 }
 
-/// Has the agent query the node, which sends its ack over UDP, directly to the address that the agent announces.
+/// Lets the agent query the node, which sends its ack over UDP, directly to the address that the agent announces.
 fn reach_back(report: &mut Report, agent: &Agent, options: &ClientOptions, timeout: Duration) {
     let Some(node) = report.node.clone() else {
         return report.unknown("agent-udp", "the name of the node is not known");

@@ -170,7 +170,7 @@ const fn is_near(from: IpAddr) -> bool {
     }
 }
 
-/// Opens a socket with multicast loop, so that agents on this host hear each other.
+/// Opens a socket with multicast loop, so that agents on this host receive each other's packets.
 fn socket(group: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(group), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;

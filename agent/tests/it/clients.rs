@@ -41,12 +41,11 @@ fn run(script: &str, packages: &Path) {
     let config = dir.file("c.json", "{\"rpc_auth\": \"s3cret\", \"tags\": {\"role\": \"web\"}}");
     let one = Agent::start(&["-profile=local", "-config-file", &config, "-event-handler=query:load=echo 0.5"]);
     let two = Agent::start(&["-profile=local", "-node=two"]);
-    let output = two.output();
-    let bind = output.split_once("Bind addr: '").and_then(|(_, rest)| rest.split('\'').next()).expect("is shown");
+    let bind = two.bound();
     let (host, port) = one.rpc.rsplit_once(':').expect("is an address");
     let output = Command::new("python3")
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script))
-        .args([host, port, "s3cret", bind, &two.process.id().to_string()])
+        .args([host, port, "s3cret", &bind, &two.process.id().to_string()])
         .env("PYTHONPATH", packages)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .output()

@@ -122,6 +122,13 @@ impl Agent {
         self.output()
     }
 
+    /// The gossip address, from the banner.
+    pub(crate) fn bound(&self) -> String {
+        let output = self.output();
+        let (_, addr) = output.split_once("Bind addr: '").expect("is in the banner");
+        addr.split('\'').next().expect("is quoted").into()
+    }
+
     pub(crate) fn wait(&self, text: &str) {
         eventually(text, || self.output().contains(text).then_some(()));
     }
@@ -161,8 +168,14 @@ impl Drop for Agent {
     }
 }
 
-pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(20);
+/// Waits up to 20 seconds until a probe finds something.
+pub(crate) fn eventually<T>(what: &str, probe: impl FnMut() -> Option<T>) -> T {
+    within(Duration::from_secs(20), what, probe)
+}
+
+/// Waits until a probe finds something.
+pub(crate) fn within<T>(limit: Duration, what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + limit;
     loop {
         if let Some(found) = probe() {
             return found;

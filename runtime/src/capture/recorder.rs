@@ -27,6 +27,7 @@ pub(crate) struct Recorder {
     /// Whether the next file must begin before the next input.
     wants_file: AtomicBool,
     waker: OnceLock<Waker>,
+    /// Counts failed writes.
     pub(super) errors: Arc<AtomicU64>,
     /// Closed when the worker has ended.
     ended: Receiver<Infallible>,
@@ -35,6 +36,7 @@ pub(crate) struct Recorder {
 #[derive(Debug)]
 struct State {
     queue: Vec<Piece>,
+    /// Bytes of the queue, and of what the worker has taken from it and not yet written.
     queue_bytes: usize,
     /// Number of the current file within this run, from 0.
     file: u32,
@@ -43,6 +45,8 @@ struct State {
     next_trigger: Trigger,
     is_recording: bool,
     is_closed: bool,
+    /// Whether a key or a payload was replaced in the current file.
+    is_concealed: bool,
     /// Time of the last record.
     last: Instant,
     secrets: Secrets,
@@ -59,7 +63,7 @@ pub(super) struct Piece {
 /// What secrets are replaced by.
 #[derive(Debug, Default)]
 struct Secrets {
-    /// Keys seen so far; a key's replacement is its position.
+    /// The first [`KEYS_MAX`] keys seen; a key's replacement is its position.
     keys: Vec<Key>,
     /// Keys the hash from which the replacement of a payload is drawn. Never written.
     payload_key: RandomState,
@@ -72,10 +76,23 @@ impl Recorder {
         disk: &Arc<dyn Disk>,
         has_policy: bool,
         trigger: Trigger,
+        errors: Arc<AtomicU64>,
     ) -> std::io::Result<Arc<Self>> {
+        let (recorder, alive) = Self::new(settings, has_policy, trigger, errors);
+        let recorder = Arc::new(recorder);
+        recorder.start_worker(disk, alive)?;
+        Ok(recorder)
+    }
+
+    fn new(
+        settings: Capture,
+        has_policy: bool,
+        trigger: Trigger,
+        errors: Arc<AtomicU64>,
+    ) -> (Self, Sender<Infallible>) {
         let (alive, ended) = async_channel::bounded(1);
         let payload_key = RandomState::new();
-        let recorder = Arc::new(Self {
+        let recorder = Self {
             settings: settings.bounded(),
             run: RandomState::new().hash_one(0_u8),
             has_policy,
@@ -87,16 +104,16 @@ impl Recorder {
                 next_trigger: trigger,
                 is_recording: false,
                 is_closed: false,
+                is_concealed: false,
                 last: Instant::ZERO,
                 secrets: Secrets { keys: Vec::new(), payload_key },
             }),
             wants_file: AtomicBool::new(true),
             waker: OnceLock::new(),
-            errors: Arc::new(AtomicU64::new(0)),
+            errors,
             ended,
-        });
-        recorder.start_worker(disk, alive)?;
-        Ok(recorder)
+        };
+        (recorder, alive)
     }
 
     fn start_worker(self: &Arc<Self>, disk: &Arc<dyn Disk>, alive: Sender<Infallible>) -> std::io::Result<()> {
@@ -141,6 +158,7 @@ impl Recorder {
         let mut bytes = Vec::new();
         begin_file(&mut bytes, head);
         (state.last, state.file_bytes, state.is_recording) = (now, 0, true);
+        state.is_concealed = concealed.keys || concealed.payloads;
         (state.file, state.next_trigger) = (state.file.saturating_add(1), Trigger::Full);
         state.queue_bytes += bytes.len();
         let was_empty = state.queue.is_empty();
@@ -149,11 +167,6 @@ impl Recorder {
         if was_empty {
             self.wake();
         }
-    }
-
-    fn record(&self, record: &Record) {
-        let mut state = lock(&self.state);
-        self.append(&mut state, record);
     }
 
     fn append(&self, state: &mut State, record: &Record) {
@@ -175,8 +188,10 @@ impl Recorder {
         }
         let is_much = state.queue_bytes >= FLUSH_BYTES && state.queue_bytes - bytes < FLUSH_BYTES;
         if state.queue_bytes > QUEUE_BYTES_MAX {
-            // The disk does not keep up. The file ends here; the next one begins when the queue is written.
+            // The disk does not keep up. The file ends here; the next one begins when the queue is written, also if this
+            // one was full: every file begins with the state of the node, which can be larger than the inputs.
             (state.is_recording, state.next_trigger) = (false, Trigger::Gap);
+            self.wants_file.store(false, Ordering::Relaxed);
         }
         if was_empty || is_much {
             self.wake();
@@ -196,31 +211,30 @@ impl Recorder {
         _ = self.ended.recv().await;
     }
 
-    /// Number of failed writes.
-    pub(crate) fn errors(&self) -> u64 {
-        self.errors.load(Ordering::Relaxed)
-    }
-
     fn wake(&self) {
         if let Some(waker) = self.waker.get() {
             waker.wake_by_ref();
         }
     }
 
-    /// Number of queued bytes, and whether no more will follow.
+    /// Number of bytes to write, and whether no more will follow.
     pub(super) fn queued(&self) -> (usize, bool) {
         let state = lock(&self.state);
         (state.queue_bytes, state.is_closed)
     }
 
-    /// Takes what is queued.
+    /// Takes what is queued. It counts as queued until it is [written](Self::written).
     pub(super) fn take(&self) -> Vec<Piece> {
+        core::mem::take(&mut lock(&self.state).queue)
+    }
+
+    /// Notes that bytes which were taken are written.
+    pub(super) fn written(&self, bytes: usize) {
         let mut state = lock(&self.state);
-        state.queue_bytes = 0;
+        state.queue_bytes = state.queue_bytes.saturating_sub(bytes);
         if !state.is_recording && !state.is_closed && state.next_trigger == Trigger::Gap {
             self.wants_file.store(true, Ordering::Relaxed);
         }
-        core::mem::take(&mut state.queue)
     }
 
     /// Ends the current file after a failed write.
@@ -248,11 +262,17 @@ impl Tap for Recorder {
         let after_ns = u64::try_from((now - state.last).as_nanos()).unwrap_or(u64::MAX);
         state.last = now;
         let Concealed { keys: keys_concealed, payloads: payloads_concealed, .. } = concealed;
+        state.is_concealed |= keys_concealed || payloads_concealed;
         self.append(&mut state, &Record::Input { after_ns, keys_concealed, payloads_concealed, input });
     }
 
-    fn outputs(&self, outputs: Outputs) {
-        self.record(&Record::Outputs(outputs));
+    fn outputs(&self, mut outputs: Outputs) {
+        let mut state = lock(&self.state);
+        if state.is_concealed {
+            // A replay does not compare it, and it is a checksum of the secret.
+            outputs.content = 0;
+        }
+        self.append(&mut state, &Record::Outputs(outputs));
     }
 }
 
@@ -269,13 +289,13 @@ impl Secrets {
     }
 }
 
-/// Replaces a key by its number: two bytes, and a constant.
+/// Replaces a key by its number: two bytes, and a constant. All keys after the first [`KEYS_MAX`] have the same number.
 fn replace_key(known: &mut Vec<Key>, bytes: &mut [u8]) {
     let Ok(key) = Key::new(bytes) else { return };
-    let at = known.iter().position(|other| *other == key).unwrap_or_else(|| {
+    let at = known.iter().position(|other| *other == key).unwrap_or(known.len());
+    if at == known.len() && at < KEYS_MAX {
         known.push(key);
-        known.len() - 1
-    });
+    }
     bytes.fill(KEY_FILLER);
     bytes[..2].copy_from_slice(&u16::try_from(at).unwrap_or(u16::MAX).to_le_bytes());
 }
@@ -293,8 +313,102 @@ fn replace_payload(payload_key: &RandomState, bytes: &mut [u8]) {
 /// Bytes of a key's replacement after its number.
 const KEY_FILLER: u8 = 0xca;
 
+/// Number of distinct keys in a capture. Peers report keys, in answers to key queries; those of the node's own keyring are
+/// in the state at the beginning of the first file, and so get numbers before them.
+const KEYS_MAX: usize = 1024;
+
 /// Queued bytes at which the worker writes at once.
 pub(super) const FLUSH_BYTES: usize = 256 << 10;
 
-/// Queued bytes above which inputs are dropped until the queue is written. Twice the largest push/pull.
+/// Unwritten bytes above which inputs are dropped until the queue is written. One input and one state of the node may exceed
+/// it. Twice the largest push/pull.
 const QUEUE_BYTES_MAX: usize = 40 << 20;
+
+#[cfg(test)]
+mod tests {
+    use core::net::SocketAddr;
+
+    use serf_proto::{Config, Identity, KeyOperation, Options, Outbox, Seed, Start, Tags};
+
+    use super::super::format::Reader;
+    use super::*;
+
+    const NOW: Instant = Instant::ZERO;
+
+    /// A recorder without a worker: a disk that has stalled.
+    fn stalled(file_bytes: u64) -> Recorder {
+        let settings = Capture::new("unused").with(|it| it.file_bytes = file_bytes);
+        Recorder::new(settings, false, Trigger::Start, Arc::default()).0
+    }
+
+    fn node() -> Node {
+        let config = Config::new(Options::lan()).map(Arc::new).unwrap();
+        let identity = Identity::new("a", SocketAddr::from(([10, 0, 0, 1], 1)), &Tags::default()).unwrap();
+        Node::new(config, &identity, &Seed::from_bytes([1; 32]), NOW, Start::new(), &mut Outbox::new())
+    }
+
+    /// Records inputs of a megabyte as the engine does, until they have `bytes`.
+    fn record(recorder: &Recorder, node: &Node, bytes: usize) {
+        for _ in 0..bytes >> 20 {
+            if recorder.wants_file() {
+                recorder.begin_file(node, NOW, UNIX_EPOCH);
+            }
+            let from = SocketAddr::from(([10, 0, 0, 2], 1));
+            recorder.input(NOW, Input::Datagram { from, bytes: vec![0; 1 << 20] });
+        }
+    }
+
+    #[test]
+    fn a_disk_that_stalls_bounds_the_unwritten_bytes_whatever_the_size_of_a_file() {
+        for file_bytes in [4096, 1 << 30] {
+            let (recorder, node) = (stalled(file_bytes), node());
+            let unwritten = || lock(&recorder.state).queue_bytes;
+            record(&recorder, &node, 1 << 20);
+            let taken: usize = recorder.take().iter().map(|piece| piece.bytes.len()).sum();
+            assert_eq!(unwritten(), taken, "bytes count until they are written");
+            // As if the worker had taken more: encoding 40 MiB is slow without optimisation.
+            lock(&recorder.state).queue_bytes = QUEUE_BYTES_MAX - (2 << 20);
+            record(&recorder, &node, 8 << 20);
+            let bounds = QUEUE_BYTES_MAX..QUEUE_BYTES_MAX + (2 << 20);
+            assert!(bounds.contains(&unwritten()) && !recorder.wants_file(), "{file_bytes}: {}", unwritten());
+            recorder.take();
+            recorder.written(unwritten());
+            record(&recorder, &node, 1 << 20);
+            let pieces = recorder.take();
+            assert_eq!(Reader::new(&pieces[0].bytes).unwrap().head().trigger, Trigger::Gap);
+        }
+    }
+
+    #[test]
+    fn the_checksum_of_contents_is_not_recorded_after_a_secret_was_replaced() {
+        let recorder = stalled(1 << 20);
+        recorder.begin_file(&node(), NOW, UNIX_EPOCH);
+        let mut outputs = Outputs::default();
+        (outputs.count, outputs.content) = (1, 7);
+        let key = Input::ChangeKey { operation: KeyOperation::Install, key: vec![1; 16] };
+        for input in [Input::Timeout, key, Input::Timeout] {
+            recorder.input(NOW, input);
+            recorder.outputs(outputs);
+        }
+        let pieces = recorder.take();
+        let contents = Reader::new(&pieces[0].bytes).unwrap().filter_map(|it| it.outputs).map(|it| it.content);
+        assert_eq!(contents.collect::<Vec<_>>(), [7, 0, 0]);
+    }
+
+    #[test]
+    fn keys_above_the_bound_share_a_number() {
+        let mut known = Vec::new();
+        let mut number = |key: usize| {
+            let mut bytes = [0; 16];
+            bytes[..8].copy_from_slice(&key.to_le_bytes());
+            replace_key(&mut known, &mut bytes);
+            assert_eq!(bytes[2..], [KEY_FILLER; 14]);
+            usize::from(u16::from_le_bytes([bytes[0], bytes[1]]))
+        };
+        for _ in 0..2 {
+            assert!((0..KEYS_MAX).all(|key| number(key) == key));
+            assert!((KEYS_MAX..KEYS_MAX + 3).all(|key| number(key) == KEYS_MAX));
+        }
+        assert_eq!(known.len(), KEYS_MAX);
+    }
+}

@@ -90,9 +90,13 @@ impl Worker for Writer {
             }
             self.due = None;
             let pieces = self.recorder.take();
-            if let Err(error) = self.write(pieces) {
-                self.fail(&error);
-                self.retry_at = Some(now + RETRY_PAUSE);
+            let bytes = pieces.iter().map(|piece| piece.bytes.len()).sum();
+            match self.write(pieces) {
+                Ok(()) => self.recorder.written(bytes),
+                Err(error) => {
+                    self.fail(&error);
+                    self.retry_at = Some(now + RETRY_PAUSE);
+                }
             }
         }
         match (is_closed, self.retry_at) {

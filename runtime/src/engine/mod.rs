@@ -61,6 +61,8 @@ pub(crate) struct Shared<N: Net> {
 pub(crate) struct Counters {
     pub(crate) socket_errors: AtomicU64,
     pub(crate) streams_refused: AtomicU64,
+    /// Failed writes of all captures. Shared with their workers, which hold no reference to the node.
+    pub(crate) capture_errors: Arc<AtomicU64>,
     /// Shared with the handler tasks, which hold no reference to the node.
     pub(crate) handler_panics: Arc<AtomicU64>,
     /// Whether the host has lost the advertised address.
@@ -212,7 +214,8 @@ impl<N: Net> Shared<N> {
     ///
     /// Returns an error if no thread can be started; a capture that runs then goes on.
     pub(crate) fn start_capture(&self, engine: &mut Engine<N>, capture: Capture, trigger: Trigger) -> io::Result<()> {
-        let recorder = Recorder::start(capture, &self.net.disk(), self.has_policy, trigger)?;
+        let errors = Arc::clone(&self.counters.capture_errors);
+        let recorder = Recorder::start(capture, &self.net.disk(), self.has_policy, trigger, errors)?;
         engine.stop_capture();
         recorder.begin_file(&engine.node, self.net.now(), self.net.wall_clock());
         engine.node.set_tap(Some(Arc::clone(&recorder) as Arc<dyn Tap>));

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::TEXT_BYTES_MAX;
 use crate::agent::Agent;
-use crate::config::secrets;
+use crate::agent::invoke::{last_line, without_secrets};
 use crate::endpoint::go_words;
 use crate::platform::{end_group, run_in_group, shell};
 
@@ -31,8 +31,10 @@ pub(super) fn discover(arguments: &str) -> Command {
 ///
 /// It cannot be started, fails, or takes longer than [`TIMEOUT`] and is killed, with the processes that it started.
 pub(super) async fn run(agent: &Agent, mut command: Command) -> Result<String, String> {
-    secrets().chain(["NOTIFY_SOCKET".to_owned()]).for_each(|name| _ = command.env_remove(name));
+    without_secrets(&mut command);
     run_in_group(&mut command);
+    // A reload drops the future of a retried join.
+    command.kill_on_drop(true);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let program = command.as_std().get_program().to_string_lossy().into_owned();
     let mut child = command.spawn().map_err(|error| {
@@ -55,8 +57,7 @@ pub(super) async fn run(agent: &Agent, mut command: Command) -> Result<String, S
     match status {
         Ok(status) if status.success() => Ok(printed),
         Ok(status) => {
-            let line = complaint.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
-            let line: String = line.chars().take(COMPLAINT_CHARS_MAX).collect();
+            let line = last_line(&complaint);
             let code = status.code().map_or_else(|| "a signal".to_owned(), |code| format!("exit code {code}"));
             Err(format!("it ended with {code}: {line}").trim_end_matches([':', ' ']).to_owned())
         }
@@ -75,10 +76,7 @@ async fn text_of(pipe: Option<impl AsyncRead + Unpin>) -> String {
 }
 
 /// How long a program may run.
-const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Limit on the program's message in a log record, in characters.
-const COMPLAINT_CHARS_MAX: usize = 200;
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The program of go-discover, searched in `PATH`.
 const DISCOVER: &str = "discover";

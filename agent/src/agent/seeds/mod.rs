@@ -8,6 +8,9 @@ use core::net::SocketAddr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::Agent;
 use crate::config::Seed;
@@ -35,10 +38,11 @@ impl Seeds {
         let own = agent.serf.local().addr();
         let (mut addresses, mut seen) = (Vec::new(), BTreeSet::new());
         for (text, seed) in &self.sources {
-            let found = match find(agent, seed).await {
+            let shown = Seed::shown(text);
+            let found = match limited(find(agent, seed)).await {
                 Ok(found) => {
                     if self.failing.remove(text).is_some() {
-                        agent.log.info("agent", format_args!("{text} gives addresses to join again"));
+                        agent.log.info("agent", format_args!("{shown} gives addresses to join again"));
                     }
                     found
                 }
@@ -46,7 +50,7 @@ impl Seeds {
                     if self.failing.get(text) != Some(&why) {
                         agent.log.warn(
                             "agent",
-                            format_args!("{text} gives no address to join: {why}; it is asked again at each try"),
+                            format_args!("{shown} gives no address to join: {why}; it is asked again at each try"),
                         );
                         self.failing.insert(text.clone(), why);
                     }
@@ -65,6 +69,11 @@ impl Seeds {
 /// Whether a text is this address, with its port or without, which then is our own.
 fn is_of(own: SocketAddr, text: &str) -> bool {
     text.parse() == Ok(own) || text.parse() == Ok(own.ip())
+}
+
+/// Gives up on a source that does not answer: the sources are asked one after the other.
+async fn limited(asked: impl Future<Output = Result<Vec<String>, String>>) -> Result<Vec<String>, String> {
+    timeout(SOURCE_TIMEOUT, asked).await.unwrap_or_else(|_| Err(format!("it has not answered for {SOURCE_TIMEOUT:?}")))
 }
 
 /// Asks one source. The error says why it has no address.
@@ -133,6 +142,10 @@ async fn hosts(resolver: &Resolver, target: &Target, is_own: bool) -> Result<Vec
     if found.is_empty() { Err(failed(&"no such host")) } else { Ok(found) }
 }
 
+/// How long one source may delay the others. Longer than [`command::TIMEOUT`], so that a slow command is reported as one;
+/// shorter than a lookup with all servers and attempts of a `resolv.conf` may take, once for each host of a service.
+const SOURCE_TIMEOUT: Duration = Duration::from_secs(15);
+
 /// Addresses joined at a time; as many as a client may name.
 const ADDRESSES_MAX: usize = 1024;
 
@@ -154,6 +167,14 @@ mod tests {
         let own = "10.0.0.1:7946".parse().unwrap();
         let is = |text| is_of(own, text);
         assert!(is("10.0.0.1:7946") && is("10.0.0.1") && !is("10.0.0.1:7947") && !is("10.0.0.2") && !is("n"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_that_does_not_answer_delays_the_others_for_a_bounded_time() {
+        let begun = tokio::time::Instant::now();
+        let why = limited(core::future::pending()).await.unwrap_err();
+        assert_eq!((why.as_str(), begun.elapsed()), ("it has not answered for 15s", SOURCE_TIMEOUT));
+        assert!(SOURCE_TIMEOUT > command::TIMEOUT);
     }
 
     #[test]

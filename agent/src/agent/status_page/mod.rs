@@ -1,26 +1,28 @@
 //! The status page: members, a map of round-trip times and recent events, for a browser. Off unless `-ui` is given.
 //!
-//! The page is three static files without any from elsewhere. It reads `/ui/state`, and `/ui/events` as server-sent events:
-//! each answer has what happened since the last one and ends, and the browser asks again. So a viewer holds no
-//! connection open, and misses nothing within the bounds below.
+//! The page is three static files and loads nothing from other hosts. It polls `/ui/state`, and `/ui/events` as server-sent
+//! events: each response has the events since the last one and ends, and the browser reconnects. So a viewer holds no
+//! connection open, and misses no event within the bounds below.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use serf_tokio::Member;
+use serf_tokio::{Coordinate, Member};
 
 use super::Agent;
+use super::health::Health;
 use crate::handler::{AgentEvent, Event};
 use crate::json::Json;
 use crate::quote::start_of;
 use crate::tags;
 
-/// What the page needs beyond the node's own state.
+/// State of the page besides that of the node.
 #[derive(Debug, Default)]
 pub(super) struct StatusPage {
     recent: Mutex<Recent>,
+    health: Health,
     /// The last rendered state, and when it was rendered.
     state: Mutex<Option<(Instant, String)>>,
 }
@@ -104,15 +106,15 @@ impl Agent {
         let now = Instant::now();
         match &*kept {
             Some((at, state)) if now - *at < STATE_AGE_MAX => state.clone(),
-            _ => kept.insert((now, self.render_state())).1.clone(),
+            _ => kept.insert((now, self.render_state(&page.health))).1.clone(),
         }
     }
 
-    fn render_state(&self) -> String {
+    fn render_state(&self, health: &Health) -> String {
         let stats = self.serf.stats();
-        let here = self.serf.local();
+        let (here, own) = (self.serf.local(), self.serf.coordinate());
         let members: Vec<Json> =
-            self.serf.members().iter().map(|member| self.member_state(here.name(), member)).collect();
+            self.serf.members().iter().map(|member| self.member_state(own.as_ref(), member)).collect();
         let count = |count: usize| Json::Number(i64::try_from(count).unwrap_or(i64::MAX));
         let figures = stats.gauges().filter(|metric| metric.label.is_none());
         let figures = figures
@@ -121,7 +123,7 @@ impl Agent {
             ("name", Json::text(here.name())),
             ("version", Json::text(env!("CARGO_PKG_VERSION"))),
             ("encrypted", Json::Bool(!self.serf.keys().is_empty())),
-            ("problem", self.unhealthy_reason().as_deref().map_or(Json::Null, Json::text)),
+            ("problem", self.unhealthy_reason(health).as_deref().map_or(Json::Null, Json::text)),
             ("suspected", count(stats.members.suspected)),
             ("figures", Json::Object(figures.collect())),
             ("members", Json::List(members)),
@@ -129,9 +131,10 @@ impl Agent {
         .render_line()
     }
 
-    fn member_state(&self, here: &str, member: &Member) -> Json {
-        let rtt = self.serf.rtt(here, member.name()).map_or(Json::Null, |rtt| Json::Float(rtt.as_secs_f64() * 1e3));
+    fn member_state(&self, own: Option<&Coordinate>, member: &Member) -> Json {
         let place = self.serf.coordinate_of(member.name());
+        let rtt = own.zip(place.as_ref()).map(|(own, place)| own.distance_to(place));
+        let rtt = rtt.map_or(Json::Null, |rtt| Json::Float(rtt.as_secs_f64() * 1e3));
         let place =
             place.map_or(Json::Null, |place| Json::List(place.vec().iter().copied().map(Json::Float).collect()));
         Json::object([

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
+
+use crate::process::within;
 
 /// Our binary.
 pub(crate) const OURS: &str = env!("CARGO_BIN_EXE_serf");
@@ -86,7 +88,6 @@ impl Agent {
     }
 
     /// Sends it a signal, such as `USR2`.
-    #[cfg(unix)]
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([&format!("-{name}"), &self.process.id().to_string()]).status();
         assert!(sent.expect("kill is there").success());
@@ -94,8 +95,7 @@ impl Agent {
 
     /// Has it leave and end.
     pub(crate) fn interrupt(&mut self) {
-        let sent = Command::new("kill").args(["-INT", &self.process.id().to_string()]).status();
-        assert!(sent.expect("kill is there").success());
+        self.signal("INT");
         assert!(self.process.wait().expect("is our child").success(), "{}", self.log());
     }
 
@@ -158,13 +158,7 @@ pub(crate) fn free_address() -> String {
     panic!("no port is free for both");
 }
 
-pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(40);
-    loop {
-        if let Some(found) = probe() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        thread::sleep(Duration::from_millis(50));
-    }
+/// Waits up to 40 seconds: HashiCorp's agent takes part.
+pub(crate) fn eventually<T>(what: &str, probe: impl FnMut() -> Option<T>) -> T {
+    within(Duration::from_secs(40), what, probe)
 }

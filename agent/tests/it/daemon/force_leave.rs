@@ -5,9 +5,7 @@ use crate::process::{Agent, eventually};
 #[test]
 fn a_member_that_failed_is_made_to_leave_and_forgotten_on_demand() {
     let agent = Agent::start(&["-profile=local"]);
-    let output = agent.output();
-    let (_, addr) = output.split_once("Bind addr: '").expect("is in the banner");
-    let join = format!("-join={}", addr.split('\'').next().expect("is quoted"));
+    let join = format!("-join={}", agent.bound());
     drop(Agent::start(&["-node=gone", "-profile=local", &join]));
     agent.wait("(0 peer confirmations)");
     agent.wait("[INFO] serf: EventMemberFailed: gone 127.0.0.1");

@@ -2,17 +2,11 @@
 
 use crate::process::{ANY_PORT, Agent, Directory, eventually};
 
-fn bound(agent: &Agent) -> String {
-    let output = agent.output();
-    let (_, addr) = output.split_once("Bind addr: '").expect("is in the banner");
-    addr.split('\'').next().expect("is quoted").into()
-}
-
 #[test]
 fn a_join_that_fails_says_why_in_the_order_of_the_addresses() {
     let encrypted = Agent::start(&["-node=seed", "-encrypt=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="]);
     let mut agent =
-        Agent::spawn(ANY_PORT, &[&format!("-join={}", bound(&encrypted)), "-join=nobody.invalid", "-join=127.0.0.1:1"]);
+        Agent::spawn(ANY_PORT, &[&format!("-join={}", encrypted.bound()), "-join=nobody.invalid", "-join=127.0.0.1:1"]);
     assert_eq!(agent.exit_code(), 1);
     agent.wait(
         "3 errors occurred:\n\t* Failed to join 127.0.0.1: Remote state is encrypted and encryption is not configured\n\
@@ -29,7 +23,7 @@ fn a_join_distinguishes_other_keys_from_none() {
         (&encrypted, "No installed keys could decrypt the message"),
         (&plain, "Encryption is configured but remote state is not encrypted"),
     ] {
-        let mut agent = Agent::spawn(ANY_PORT, &[&key("B"), &format!("-join={}", bound(seed))]);
+        let mut agent = Agent::spawn(ANY_PORT, &[&key("B"), &format!("-join={}", seed.bound())]);
         assert_eq!(agent.exit_code(), 1);
         agent.wait(&format!("\t* Failed to join 127.0.0.1: {why}\n"));
     }
@@ -42,10 +36,10 @@ fn a_reload_joins_through_addresses_that_are_new() {
     let config = |text: &str| dir.file("c.json", text);
     let agent = Agent::start(&["-config-file", &config("{\"retry_join\": [\"127.0.0.1:1\"]}")]);
     agent.wait("Join failed: ");
-    config(&format!("{{\"retry_join\": [\"{}\"]}}", bound(&one)));
+    config(&format!("{{\"retry_join\": [\"{}\"]}}", one.bound()));
     agent.signal("HUP");
     agent.wait("[INFO] agent: Join completed. Synced with 1 initial agents");
-    config(&format!("{{\"retry_join\": [\"{}\"], \"start_join\": [\"{}\"]}}", bound(&one), bound(&two)));
+    config(&format!("{{\"retry_join\": [\"{}\"], \"start_join\": [\"{}\"]}}", one.bound(), two.bound()));
     agent.signal("HUP");
     eventually("both", || (agent.client().members().expect("answers").len() == 3).then_some(()));
     let joins = agent.output().matches("Joining cluster...").count();
@@ -58,7 +52,7 @@ fn where_every_address_is_meant_those_of_ipv6_are_meant_as_well() {
         return eprintln!("NOT RUN: this host has no IPv6");
     }
     let everywhere = Agent::start(&["-node=everywhere", "-bind=0.0.0.0:0", "-advertise=127.0.0.1"]);
-    let addr = bound(&everywhere);
+    let addr = everywhere.bound();
     let port = addr.strip_prefix("0.0.0.0:").expect("is shown as it was given");
     let agent = Agent::start(&["-bind=[::1]:0", &format!("-join=[::1]:{port}")]);
     assert!(agent.output().contains("Join completed. Synced with 1 initial agents"));

@@ -9,13 +9,6 @@ use serf_agent::rpc::{EventRecord, Record};
 
 use crate::process::{ANY_PORT, Agent, eventually};
 
-/// The gossip address of an agent.
-fn gossip(agent: &Agent) -> String {
-    let output = agent.output();
-    let (_, rest) = output.split_once("Bind addr: '").expect("is in the banner");
-    rest.split('\'').next().expect("is quoted").into()
-}
-
 /// A message of HashiCorp's: its type byte, and a map.
 fn message(kind: &[u8], fields: &[(&str, Value)]) -> Vec<u8> {
     let mut bytes = kind.to_vec();
@@ -50,7 +43,7 @@ fn strangers_names_forge_no_line_and_act_on_no_terminal() {
         ("Vsn", Value::Binary(vec![1, 5, 2, 2, 5, 4])),
     ];
     for packet in [message(b"\x08\x03", &event), message(b"\x04", &alive)] {
-        socket.send_to(&packet, gossip(&agent)).expect("is sent");
+        socket.send_to(&packet, agent.bound()).expect("is sent");
     }
     agent.wait("EventMemberJoin: z\\nroot  10.0.0.1:22  alive\\x1b]0;owned\\a 127.9.9.9");
     agent.wait("user-event: x\\n    2026/11/28 00:00:00 [ERR] agent: the disk is full\\x1b[2J\\u009b31m\\u202e\\u2028");
@@ -86,7 +79,7 @@ fn strangers_names_forge_no_line_and_act_on_no_terminal() {
 #[test]
 fn an_agent_that_loses_its_name_says_so_last_and_ends_with_a_failure() {
     let first = Agent::start(&[]);
-    let seed = gossip(&first);
+    let seed = first.bound();
     let [_second, _third] = ["two", "three"].map(|name| Agent::start(&["-node", name, "-join", &seed]));
     let mut twin = Agent::spawn(ANY_PORT, &["-join", &seed]);
     assert_eq!(twin.exit_code(), 1);

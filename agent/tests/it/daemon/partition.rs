@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serf_agent::rpc::{EventRecord, Record};
 
-use crate::process::{Agent, Directory};
+use crate::process::{Agent, Directory, within};
 
 /// Network namespaces whose hosts share an Ethernet segment. They are removed on drop.
 struct Network {
@@ -93,15 +93,8 @@ fn run(program: &str, arguments: &str) -> Result<String, String> {
 }
 
 /// Waits up to a minute and a half: a node that is alone waits the longest time for confirmations.
-fn wait_for<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(90);
-    loop {
-        if let Some(found) = probe() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+fn wait_for<T>(what: &str, probe: impl FnMut() -> Option<T>) -> T {
+    within(Duration::from_secs(90), what, probe)
 }
 
 /// Five agents: all but the last have the signal, and a handler for it that appends to a file.

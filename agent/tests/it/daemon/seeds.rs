@@ -11,12 +11,6 @@ use simple_dns::{CLASS, Name, Packet, PacketFlag, QTYPE, RCODE, ResourceRecord, 
 use super::metrics::get;
 use crate::process::{ANY_PORT, Agent, Directory, eventually};
 
-fn bound(agent: &Agent) -> String {
-    let output = agent.output();
-    let (_, addr) = output.split_once("Bind addr: '").expect("is in the banner");
-    addr.split('\'').next().expect("is quoted").into()
-}
-
 fn wait_members(agents: &[&Agent], count: usize) {
     for agent in agents {
         let alive = || agent.client().members().expect("answers").iter().filter(|it| it.status == "alive").count();
@@ -112,7 +106,7 @@ fn srv_records_are_looked_up_at_each_try_and_a_missing_name_is_one_warning() {
         dns.addr, dns.addr
     );
     assert_eq!((lines(&two, &warning), lines(&two, "[WARN] agent: Join failed")), (1, 1), "{}", two.output());
-    dns.members.lock().expect("no panic").push(bound(&one).parse().expect("is an address"));
+    dns.members.lock().expect("no panic").push(one.bound().parse().expect("is an address"));
     wait_members(&[&one, &two], 2);
     two.wait("gives addresses to join again");
 
@@ -127,10 +121,10 @@ fn srv_records_are_looked_up_at_each_try_and_a_missing_name_is_one_warning() {
 fn a_list_of_all_members_does_not_let_an_agent_join_itself() {
     let dns = NameServer::start();
     let one = Agent::start(&["-node=one", &dns.seed(), "-retry-interval=1s"]);
-    dns.members.lock().expect("no panic").push(bound(&one).parse().expect("is an address"));
+    dns.members.lock().expect("no panic").push(one.bound().parse().expect("is an address"));
     one.wait("Join failed: the sources give no address but that of this agent");
     let two = Agent::start(&["-node=two"]);
-    dns.members.lock().expect("no panic").push(bound(&two).parse().expect("is an address"));
+    dns.members.lock().expect("no panic").push(two.bound().parse().expect("is an address"));
     wait_members(&[&one, &two], 2);
 }
 
@@ -141,10 +135,10 @@ fn files_commands_and_go_discover_give_addresses_and_their_failures_are_logged_o
     let path = dir.path().join("members").display().to_string();
     let two = Agent::start(&["-node=two", &format!("-retry-join=file:{path}"), "-retry-interval=1s"]);
     two.wait(&format!("file:{path} gives no address to join: open {path}: no such file or directory"));
-    dir.file("members", &format!("# members\n\n127.0.0.1:1 {} # one\n", bound(&one)));
+    dir.file("members", &format!("# members\n\n127.0.0.1:1 {} # one\n", one.bound()));
     wait_members(&[&one, &two], 2);
 
-    let command = format!("-join=exec:echo {}", bound(&one));
+    let command = format!("-join=exec:echo {}", one.bound());
     let three = Agent::start(&["-node=three", &command]);
     wait_members(&[&three], 3);
     let four = Agent::start(&["-node=four", "-retry-join=exec:echo oh >&2; exit 3", "-retry-interval=1s"]);
@@ -154,7 +148,7 @@ fn files_commands_and_go_discover_give_addresses_and_their_failures_are_logged_o
     let arguments = "provider=test tag_key=serf";
     let program = dir.file("discover", &format!(
         "#!/bin/sh\n[ \"$1 $2 $3\" = \"-q addrs {arguments}\" ] && [ -z \"$SERF_RPC_AUTH\" ] && echo 127.0.0.1:1 {}\n",
-        bound(&one)
+        one.bound()
     ));
     let made = std::process::Command::new("chmod").args(["+x", &program]).status();
     assert!(made.expect("chmod is there").success());
@@ -163,7 +157,29 @@ fn files_commands_and_go_discover_give_addresses_and_their_failures_are_logged_o
     let members = five.client_with("t").expect("lets us in").members().expect("answers");
     assert!(members.len() >= 3, "{members:?}");
     let six = Agent::start(&["-node=six", "-retry-join", arguments, "-retry-interval=1s"]);
-    six.wait("cannot run discover: no such file or directory; install HashiCorp's go-discover");
+    let why = "cannot run discover: no such file or directory; install HashiCorp's go-discover";
+    six.wait(&format!("provider=test ... gives no address to join: {why}"));
+    assert!(!six.output().contains("tag_key"), "an argument may be a secret: {}", six.output());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_command_ends_when_a_reload_ends_its_join() {
+    let dir = Directory::new();
+    let pid = dir.path().join("pid");
+    let config = dir.file(
+        "a.json",
+        &format!("{{\"retry_join\": [\"exec:echo $$ > {0}.new; mv {0}.new {0}; exec sleep 60\"]}}", pid.display()),
+    );
+    let agent = Agent::start(&["-node=one", &format!("-config-file={config}")]);
+    let pid = eventually("the command", || std::fs::read_to_string(&pid).ok());
+    let runs = || std::process::Command::new("kill").args(["-0", pid.trim()]).output().expect("runs").status.success();
+    assert!(runs());
+    dir.file("a.json", "{}");
+    agent.signal("HUP");
+    agent.wait("Reloading configuration");
+    eventually("the end of the command", || (!runs()).then_some(()));
+    assert!(!agent.output().contains("took longer"), "{}", agent.output());
 }
 
 #[test]
@@ -183,7 +199,7 @@ fn an_agent_is_ready_when_the_expected_members_were_there_once() {
     let one = Agent::start(&["-node=one", "-bootstrap-expect=2", "-metrics-addr=127.0.0.1:0"]);
     let health = || get(&one, "GET /healthz");
     assert_eq!(health(), (503, "waiting for members: 1 of 2 are alive\n".into()));
-    let mut two = Agent::start(&["-node=two", "-join", &bound(&one)]);
+    let mut two = Agent::start(&["-node=two", "-join", &one.bound()]);
     eventually("readiness", || (health() == (200, "ok\n".into())).then_some(()));
     two.signal("INT");
     assert_eq!(two.exit_code(), 0);
@@ -207,7 +223,7 @@ fn agents_that_start_in_two_groups_become_one_cluster_when_all_are_expected() {
     let agents = [start(0, "a"), start(0, "b"), start(1, "c"), start(1, "d")];
     let [a, b, c, d] = &agents;
     let write = |name: &str, members: &[&Agent]| {
-        dir.file(name, &members.iter().map(|agent| bound(agent) + "\n").collect::<String>());
+        dir.file(name, &members.iter().map(|agent| agent.bound() + "\n").collect::<String>());
     };
     // Each group finds itself first, as when a service publishes the addresses of pods one after the other.
     write("left", &[a, b]);

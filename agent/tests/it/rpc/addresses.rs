@@ -6,7 +6,7 @@ use std::net::{Ipv6Addr, UdpSocket};
 use rmpv::Value;
 use serf_agent::rpc::Request;
 
-use super::{bind_of, connect, field, header, object};
+use super::{connect, field, header, object};
 use crate::process::{Agent, Directory, eventually};
 
 #[test]
@@ -17,8 +17,8 @@ fn agents_on_ipv6_are_members_with_addresses_of_sixteen_bytes() {
     }
     let start = |args: &[&str]| Agent::start_at("[::1]:0", &[&["-bind=[::1]:0", "-profile=local"], args].concat());
     let one = start(&[]);
-    assert!(one.rpc.starts_with("[::1]:") && bind_of(&one).starts_with("[::1]:"), "{}", one.output());
-    let two = start(&["-node=two", "-join", &bind_of(&one)]);
+    assert!(one.rpc.starts_with("[::1]:") && one.bound().starts_with("[::1]:"), "{}", one.output());
+    let two = start(&["-node=two", "-join", &one.bound()]);
     eventually("both are members", || (two.client().members().expect("answers").len() == 2).then_some(()));
     let mut requests = Vec::new();
     Request::Handshake { version: 1 }.encode(1, &mut requests);
@@ -51,7 +51,7 @@ fn a_node_with_coordinates_disabled_has_none_and_sends_none() {
     let dir = Directory::new();
     let config = dir.file("c.json", "{\"disable_coordinates\": true}");
     let without = Agent::start(&["-profile=local", "-node=without", "-config-file", &config]);
-    let join = ["-profile=local", "-join", &bind_of(&without)];
+    let join = ["-profile=local", "-join", &without.bound()];
     let one = Agent::start(&join);
     let two = Agent::start(&[&join[..], &["-node=two"]].concat());
     let known = |agent: &Agent, node: &str| agent.client().coordinate(node).expect("answers").is_some();

@@ -3,7 +3,6 @@
 use serf_agent::rpc::ClientError;
 use serf_tokio::{Key, write_keyring_file};
 
-use super::bind_of;
 use crate::process::{Agent, Directory, eventually};
 
 fn key(byte: u8) -> Key {
@@ -14,7 +13,7 @@ fn key(byte: u8) -> Key {
 fn a_member_that_does_not_answer_is_missing_among_the_successes() {
     let encrypt = format!("-encrypt={}", key(1).to_base64());
     let one = Agent::start(&[&encrypt]);
-    let two = Agent::start(&["-node=two", &encrypt, "-join", &bind_of(&one)]);
+    let two = Agent::start(&["-node=two", &encrypt, "-join", &one.bound()]);
     eventually("both are members", || (one.client().members().expect("answers").len() == 2).then_some(()));
     two.signal("STOP");
     let failed = one.client().list_keys();

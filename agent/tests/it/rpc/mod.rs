@@ -16,13 +16,6 @@ use serf_agent::rpc::UserEvent;
 
 use crate::process::Agent;
 
-/// The bind address that an agent shows.
-fn bind_of(agent: &Agent) -> String {
-    let output = agent.output();
-    let (_, rest) = output.split_once("Bind addr: '").expect("is in the banner");
-    rest.split('\'').next().expect("is quoted").into()
-}
-
 fn user_event(name: &str) -> UserEvent {
     UserEvent { name: name.into(), payload: Some(b"x".to_vec()), coalesce: false }
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use serf_agent::rpc::{Client, EventRecord, Record};
 
-use super::bind_of;
 use crate::process::{Agent, Directory, eventually};
 
 /// The name and the status of the member in the next record.
@@ -24,8 +23,8 @@ fn a_reap_event_has_the_status_before_it() {
     let dir = Directory::new();
     let config = dir.file("c.json", "{\"reconnect_timeout\": \"1s\"}");
     let agent = Agent::start(&["-profile=local", "-config-file", &config]);
-    let patient = Agent::start(&["-profile=local", "-node=patient", "-join", &bind_of(&agent)]);
-    let two = Agent::start(&["-profile=local", "-node=two", "-join", &bind_of(&agent)]);
+    let patient = Agent::start(&["-profile=local", "-node=patient", "-join", &agent.bound()]);
+    let two = Agent::start(&["-profile=local", "-node=two", "-join", &agent.bound()]);
     let sees = |agent: &Agent, status: &str| {
         let members = agent.client().members().expect("answers");
         members.iter().any(|member| member.name == "two" && member.status == status).then_some(())
