@@ -74,6 +74,22 @@ struct Unsettled {
     at: Instant,
 }
 
+/// A live member's row as it is compared.
+#[derive(Clone, Copy)]
+struct HashedRow {
+    idx: MemberIdx,
+    /// Hash of the name.
+    name: u64,
+    hash: u64,
+}
+
+impl HashedRow {
+    /// By the name alone, so that a row is in the same bucket in every view.
+    fn bucket(&self, bits: u32) -> usize {
+        usize::try_from(self.name >> 32).unwrap_or_default() & ((1 << bits) - 1)
+    }
+}
+
 impl AntiEntropy {
     pub(super) fn new(now: Instant) -> Self {
         Self {
@@ -180,15 +196,26 @@ impl Node {
         let rows = if salt == 0 {
             self.swim.digest().wrapping_add(self.serf.digest())
         } else {
-            self.hashed_rows(salt).fold(0, |sum: u64, (_, hash)| sum.wrapping_add(hash))
+            self.hashed_rows(salt).fold(0, |sum: u64, row| sum.wrapping_add(row.hash))
         };
         rows.wrapping_add(clocks_hash(self.serf.times(), salt))
     }
 
     /// The live members, each with the hash of its row.
-    fn hashed_rows(&self, salt: u64) -> impl Iterator<Item = (MemberIdx, u64)> + '_ {
-        let rows = self.swim.live_rows(&self.core, salt);
-        rows.map(move |(idx, hash)| (idx, hash.wrapping_add(self.serf.row_hash(&self.core, idx, salt))))
+    fn hashed_rows(&self, salt: u64) -> impl Iterator<Item = HashedRow> + '_ {
+        self.swim.live_rows(&self.core, salt).map(move |(idx, hashes, hash)| HashedRow {
+            idx,
+            name: hashes.map_or(0, |hashes| hashes.name),
+            hash: hash.wrapping_add(self.serf.row_hash(idx, hashes, salt)),
+        })
+    }
+
+    /// The live member that a message comes from. Answers come from the peer of the open reconciliation; to find any
+    /// other takes time in proportion to the members.
+    fn sender(&self, from: SocketAddr) -> Option<MemberIdx> {
+        let asked = self.gossip.anti_entropy.open.map(|open| open.peer);
+        let asked = asked.filter(|peer| self.swim.is_live_at(&self.core, *peer, from));
+        asked.or_else(|| self.swim.live_at(&self.core, from)).filter(|peer| self.compares_digests(Some(*peer)))
     }
 
     /// Handles a message of anti-entropy.
@@ -207,10 +234,7 @@ impl Node {
             self.core.met.note(Sometimes::AnswerRefused);
             return self.core.stats.drop(DropReason::Limit);
         }
-        let Some(peer) = self.swim.live_at(&self.core, heard.from).filter(|&peer| self.compares_digests(Some(peer)))
-        else {
-            return self.core.stats.drop(DropReason::Unexpected);
-        };
+        let Some(peer) = self.sender(heard.from) else { return self.core.stats.drop(DropReason::Unexpected) };
         match message {
             Message::Probe(..) => {}
             Message::Buckets(buckets) => self.answer_buckets(peer, &buckets),
@@ -266,26 +290,19 @@ impl Node {
 
     /// The low halves of the sums of each bucket's rows.
     fn bucket_sums(&self, salt: u64, bits: u32) -> Vec<u32> {
-        let mut sums = alloc::vec![0_u32; 1 << bits];
-        for (idx, hash) in self.hashed_rows(salt) {
-            let sum = &mut sums[self.bucket_of(idx, bits)];
-            *sum = sum.wrapping_add(short(hash));
-        }
-        sums
-    }
-
-    fn bucket_of(&self, idx: MemberIdx, bits: u32) -> usize {
-        let name = self.core.roster.hashes(idx).map_or(0, |hashes| hashes.name);
-        // By the name alone, so that a row is in the same bucket in every view.
-        usize::try_from(name >> 32).unwrap_or_default() & ((1 << bits) - 1)
+        sums(self.hashed_rows(salt).map(|row| (row.bucket(bits), short(row.hash))), bits)
     }
 
     /// Step 3: answers with the rows of the buckets that differ, as many as two packets hold.
     fn answer_buckets(&mut self, peer: MemberIdx, buckets: &Buckets<'_>) {
         let bits = buckets.sums.len().trailing_zeros();
-        let ours = self.bucket_sums(buckets.salt, bits);
-        let mut differ: Vec<bool> =
-            ours.iter().zip(buckets.sums.iter()).map(|(ours, theirs)| *ours != theirs).collect();
+        let ours: Vec<(usize, u32)> =
+            self.hashed_rows(buckets.salt).map(|row| (row.bucket(bits), short(row.hash))).collect();
+        let mut differ: Vec<bool> = sums(ours.iter().copied(), bits)
+            .iter()
+            .zip(buckets.sums.iter())
+            .map(|(ours, theirs)| *ours != theirs)
+            .collect();
         let count = differ.iter().filter(|differs| **differs).count();
         // Equal rows: the clocks differ, unless news arrived in between.
         let is_clocks = count == 0 && self.is_quiet();
@@ -299,10 +316,9 @@ impl Node {
             return self.answer_much(peer, buckets.salt);
         }
         let mut rows: Vec<Vec<u32>> = alloc::vec![Vec::new(); differ.len()];
-        for (idx, hash) in self.hashed_rows(buckets.salt) {
-            let bucket = self.bucket_of(idx, bits);
+        for (bucket, hash) in ours {
             if differ[bucket] {
-                rows[bucket].push(short(hash));
+                rows[bucket].push(hash);
             }
         }
         for _ in 0..ROWS_PACKETS_MAX {
@@ -346,10 +362,10 @@ impl Node {
         let mut theirs: Vec<(u16, Words<'_>)> = rows.buckets().collect();
         theirs.sort_unstable_by_key(|(bucket, _)| *bucket);
         let mut ours: Vec<Vec<(u32, MemberIdx)>> = alloc::vec![Vec::new(); theirs.len()];
-        for (idx, hash) in self.hashed_rows(rows.salt) {
-            let bucket = self.bucket_of(idx, bits);
+        for row in self.hashed_rows(rows.salt) {
+            let bucket = row.bucket(bits);
             if let Ok(at) = theirs.binary_search_by_key(&bucket, |(bucket, _)| usize::from(*bucket)) {
-                ours[at].push((short(hash), idx));
+                ours[at].push((short(row.hash), row.idx));
             }
         }
         for ((_, theirs), ours) in theirs.iter().zip(&ours) {
@@ -367,7 +383,7 @@ impl Node {
     fn answer_wanted(&mut self, peer: MemberIdx, wanted: &Wanted<'_>) {
         let mut hashes: Vec<u32> = wanted.rows.iter().collect();
         hashes.sort_unstable();
-        let is_wanted = |(idx, hash)| hashes.binary_search(&short(hash)).is_ok().then_some(idx);
+        let is_wanted = |row: HashedRow| hashes.binary_search(&short(row.hash)).is_ok().then_some(row.idx);
         let rows: Vec<MemberIdx> = self.hashed_rows(wanted.salt).filter_map(is_wanted).collect();
         self.send_rows(peer, false, &rows);
     }
@@ -486,6 +502,15 @@ impl Node {
     fn addr_of(&self, peer: MemberIdx) -> Option<SocketAddr> {
         self.core.roster.peer(peer).map(|peer| peer.addr())
     }
+}
+
+/// The sum of the hashes in each bucket.
+fn sums(rows: impl Iterator<Item = (usize, u32)>, bits: u32) -> Vec<u32> {
+    let mut sums = alloc::vec![0_u32; 1 << bits];
+    for (bucket, hash) in rows {
+        sums[bucket] = sums[bucket].wrapping_add(hash);
+    }
+    sums
 }
 
 /// Buckets of a reconciliation, as a power of two: about 20 members in each.

@@ -13,7 +13,7 @@ use crate::broadcast::SendCounts;
 use crate::core::Core;
 use crate::event::{Event, Member, MemberEvent, MemberEventKind, Status};
 use crate::fingerprint::Fingerprint;
-use crate::roster::{Holder, MemberIdx, Roster, mix};
+use crate::roster::{Holder, MemberIdx, RecordHashes, mix};
 use crate::stats::MemberCounts;
 use crate::time::Instant;
 
@@ -171,9 +171,9 @@ impl Members {
                     member = core.roster.name_ref(idx),
                     "its announced leave did not happen: it is alive again"
                 );
-                *digest = digest.wrapping_sub(live_hash(&core.roster, idx, *row, 0));
+                *digest = digest.wrapping_sub(live_hash(core.roster.hashes(idx), *row, 0));
                 row.set_status(Status::Alive);
-                *digest = digest.wrapping_add(live_hash(&core.roster, idx, *row, 0));
+                *digest = digest.wrapping_add(live_hash(core.roster.hashes(idx), *row, 0));
                 staying.push(idx);
             }
             waits
@@ -324,7 +324,8 @@ impl Members {
         let before = *row;
         change(row);
         if before.is_live() || row.is_live() {
-            let (before, after) = (live_hash(&core.roster, idx, before, 0), live_hash(&core.roster, idx, *row, 0));
+            let hashes = core.roster.hashes(idx);
+            let (before, after) = (live_hash(hashes, before, 0), live_hash(hashes, *row, 0));
             self.digest = self.digest.wrapping_sub(before).wrapping_add(after);
         }
     }
@@ -392,8 +393,8 @@ impl Members {
 
 /// The hash of a live member, salted: of its name, the Lamport time of its newest intent, and whether it is leaving. 0
 /// for any other row.
-pub(super) fn live_hash(roster: &Roster, idx: MemberIdx, row: Row, salt: u64) -> u64 {
-    match roster.hashes(idx) {
+pub(super) fn live_hash(hashes: Option<RecordHashes>, row: Row, salt: u64) -> u64 {
+    match hashes {
         Some(hashes) if row.is_live() => {
             let leaving = row.status() == Some(Status::Leaving);
             mix(mix(hashes.name ^ salt).wrapping_add(row.ltime() << 1 | u64::from(leaving)))

@@ -84,7 +84,7 @@ use crate::limits::{
 };
 
 use crate::fingerprint::Fingerprint;
-use crate::roster::MemberIdx;
+use crate::roster::{MemberIdx, RecordHashes};
 use crate::stats::{Clocks, DropReason, MemberCounts, QueueDepths, Usage};
 use crate::timer::SerfTimer;
 use crate::types::Snapshot;
@@ -377,8 +377,8 @@ impl Serf {
     }
 
     /// The hash of a live member's row, salted; 0 if it is not live.
-    pub(crate) fn row_hash(&self, core: &Core, idx: MemberIdx, salt: u64) -> u64 {
-        members::live_hash(&core.roster, idx, self.members.row(idx), salt)
+    pub(crate) fn row_hash(&self, idx: MemberIdx, hashes: Option<RecordHashes>, salt: u64) -> u64 {
+        members::live_hash(hashes, self.members.row(idx), salt)
     }
 
     /// The Lamport time of the newest intent about a live member, and whether that is a leave.

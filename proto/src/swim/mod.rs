@@ -47,7 +47,7 @@ use self::sync::PushPulls;
 use self::takeovers::Takeovers;
 use crate::broadcast::{RowQueue, SendCounts as _};
 use crate::core::{Core, Heard, Notification, Origin};
-use crate::roster::{Identity, MemberIdx};
+use crate::roster::{Identity, MemberIdx, RecordHashes};
 use crate::stats::DropReason;
 use crate::timer::SwimTimer;
 use crate::wire::swim::{FIRST_INCARNATION, Message, PeerRef, State};
@@ -156,8 +156,12 @@ impl Swim {
 
     /// The live member, other than this node, at an address. Linear in the number of rows.
     pub(crate) fn live_at(&self, core: &Core, addr: SocketAddr) -> Option<MemberIdx> {
-        let is_there = |idx: MemberIdx| core.roster.peer(idx).is_some_and(|peer| peer.addr() == addr);
-        self.members.rows().map(|(idx, _)| idx).find(|&idx| idx != self.me() && self.is_live(idx) && is_there(idx))
+        self.members.rows().map(|(idx, _)| idx).find(|&idx| self.is_live_at(core, idx, addr))
+    }
+
+    /// Whether another member is live and has this address.
+    pub(crate) fn is_live_at(&self, core: &Core, idx: MemberIdx, addr: SocketAddr) -> bool {
+        idx != self.me() && self.is_live(idx) && core.roster.peer(idx).is_some_and(|peer| peer.addr() == addr)
     }
 
     /// The incarnation of this node.
@@ -220,10 +224,17 @@ impl Swim {
         self.members.all_compare_digests()
     }
 
-    /// The live members, this node included, with their hashes, salted.
-    pub(crate) fn live_rows<'a>(&'a self, core: &'a Core, salt: u64) -> impl Iterator<Item = (MemberIdx, u64)> + 'a {
+    /// The live members, this node included, with the hashes of their records, and of their rows, salted.
+    pub(crate) fn live_rows<'a>(
+        &'a self,
+        core: &'a Core,
+        salt: u64,
+    ) -> impl Iterator<Item = (MemberIdx, Option<RecordHashes>, u64)> + 'a {
         let live = self.members.rows().filter(|(_, row)| matches!(row.state, Some(State::Alive | State::Suspect)));
-        live.map(move |(idx, row)| (idx, live_hash(&core.roster, idx, row, salt)))
+        live.map(move |(idx, row)| {
+            let hashes = core.roster.hashes(idx);
+            (idx, hashes, live_hash(hashes, row, salt))
+        })
     }
 
     /// State and incarnation of a member.

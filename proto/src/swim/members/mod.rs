@@ -20,7 +20,7 @@ use crate::broadcast::SendCounts;
 use crate::core::Core;
 use crate::event::Evidence;
 use crate::fingerprint::Fingerprint;
-use crate::roster::{Holder, MemberIdx, Roster, mix};
+use crate::roster::{Holder, MemberIdx, RecordHashes, Roster, mix};
 use crate::time::Instant;
 use crate::types::Name;
 use crate::wire::swim::{Accusation, PeerRef, State};
@@ -385,13 +385,13 @@ impl LiveSums {
             return (0, 0);
         }
         let compares = roster.peer(idx).is_some_and(|peer| peer.versions().compares_digests());
-        (live_hash(roster, idx, row, 0), u32::from(!compares))
+        (live_hash(roster.hashes(idx), row, 0), u32::from(!compares))
     }
 }
 
 /// The hash of a live member, salted: of its record and its incarnation. 0 for any other row.
-pub(super) fn live_hash(roster: &Roster, idx: MemberIdx, row: Row, salt: u64) -> u64 {
-    match (live_incarnation(row), roster.hashes(idx)) {
+pub(super) fn live_hash(hashes: Option<RecordHashes>, row: Row, salt: u64) -> u64 {
+    match (live_incarnation(row), hashes) {
         (Some(incarnation), Some(hashes)) => mix(mix(hashes.record ^ salt).wrapping_add(incarnation.into())),
         _ => 0,
     }
