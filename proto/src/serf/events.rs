@@ -224,11 +224,16 @@ impl Events {
         self.settled = self.settled.max(ltime);
     }
 
-    /// The digest of the recent events that have had time to reach every member; `None` if there are none, or none of
-    /// their times concerns us.
+    /// The digest of the recent events that have had time to reach every member; `None` if there are none, and none that
+    /// we ignore.
     pub(super) fn window(&mut self, core: &Core, clock: LamportClock, salt: u64) -> Option<EventWindow> {
-        let (last, times) = self.window_range(core, clock)?;
-        Some(EventWindow { last, times, digest: self.window_digest(last, times, salt) })
+        if let Some((last, times)) = self.window_range(core, clock) {
+            return Some(EventWindow { last, times, digest: self.window_digest(last, times, salt) });
+        }
+        // Nothing to compare, but the clocks of others must follow: we would ignore their next events as older than our
+        // return from a snapshot, and equal views exchange no states, which have the clocks.
+        let last = self.time_min.checked_sub(1).filter(|last| *last > 0)?;
+        Some(EventWindow { last, times: 0, digest: 0 })
     }
 
     /// The last Lamport time of the window, and the number of times.

@@ -7,6 +7,7 @@ use crate::limits::{BUCKETS_BITS_MAX, EVENT_HASHES_MAX, EVENT_WINDOW_TIMES_MAX, 
 use crate::wire::Writer;
 use crate::wire::native::{self, AntiEntropy, Digest, EventWindow};
 use crate::wire::swim::{Accusation, Ping, State};
+use crate::{AfterLeave, Snapshot};
 
 impl Cluster {
     fn node(&self, at: usize) -> &Node {
@@ -161,6 +162,21 @@ fn a_late_joiner_that_missed_every_event_since_gets_them_by_the_next_probes() {
     cluster.lost_ways.clear();
     cluster.run(secs(4));
     assert_eq!(cluster.user_events(3), ["new"]);
+}
+
+#[test]
+fn the_clocks_of_others_follow_a_node_that_returns_with_the_time_of_an_event_that_only_it_had() {
+    let mut cluster = Cluster::joined_with(3, |_| patient());
+    cluster.nodes[2] = None;
+    let mut snapshot = Snapshot::new(AfterLeave::Forget);
+    snapshot.apply(&Record::EventClock(7));
+    cluster.start_as(2, patient(), Start::new().with_snapshot(snapshot));
+    // Only one of the others exchanges states with it.
+    cluster.command(2, |node, now, out| node.join(now, &[addr(1)], OldEvents::Deliver, out)).unwrap();
+    cluster.run(secs(5));
+    cluster.command(0, |node, now, out| node.user_event(now, "new", b"", Coalescing::Forbid, out)).unwrap();
+    cluster.run(secs(3));
+    assert_eq!(cluster.user_events(2), ["new"]);
 }
 
 #[test]

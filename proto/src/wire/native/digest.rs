@@ -60,7 +60,7 @@ pub struct Digest {
 pub struct EventWindow {
     /// The last Lamport time.
     pub last: u64,
-    /// The number of Lamport times, at most [`EVENT_WINDOW_TIMES_MAX`].
+    /// The number of Lamport times, at most [`EVENT_WINDOW_TIMES_MAX`]. 0: nothing is compared, and clocks follow `last`.
     pub times: u8,
     /// Sum of the hashes of the events.
     pub digest: u32,
@@ -179,18 +179,19 @@ fn decode_probe(body: &[u8]) -> Option<AntiEntropy<'_>> {
 }
 
 fn take_window(rest: &mut &[u8]) -> Option<EventWindow> {
-    let (last, times) = take_range(rest)?;
+    let (last, times) = take_range(rest, 0)?;
     let (digest, tail) = rest.split_first_chunk()?;
     *rest = tail;
     Some(EventWindow { last, times, digest: u32::from_le_bytes(*digest) })
 }
 
-/// The last Lamport time of a range, and the number of times in it.
-fn take_range(rest: &mut &[u8]) -> Option<(u64, u8)> {
+/// The last Lamport time of a range, and the number of times in it, at least `times_min`.
+fn take_range(rest: &mut &[u8], times_min: u8) -> Option<(u64, u8)> {
     let last = take_varint(rest)?;
     let (&times, tail) = rest.split_first()?;
     *rest = tail;
-    let is_sound = (1..=EVENT_WINDOW_TIMES_MAX).contains(&times) && (times.into()..=LAMPORT_TIME_MAX).contains(&last);
+    let is_sound = (times_min..=EVENT_WINDOW_TIMES_MAX).contains(&times)
+        && (times.max(1).into()..=LAMPORT_TIME_MAX).contains(&last);
     is_sound.then_some((last, times))
 }
 
@@ -273,7 +274,7 @@ impl<'a> States<'a> {
 
 fn decode_events(body: &[u8]) -> Option<AntiEntropy<'_>> {
     let (&ask, mut rest) = body.split_first()?;
-    let (last, times) = take_range(&mut rest)?;
+    let (last, times) = take_range(&mut rest, 1)?;
     let events = words(rest).filter(|events| ask <= 1 && events.len() <= EVENT_HASHES_MAX)?;
     Some(AntiEntropy::Events(EventHashes { ask: ask == 1, last, times, events }))
 }
