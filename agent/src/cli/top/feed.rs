@@ -1,0 +1,219 @@
+//! The connections to the agent: one for requests, one for events and log lines, each with a thread.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::rows::Lookup;
+use super::screen::Input;
+use super::state::{News, Offers, Poll, WhyAnswer};
+use crate::rpc::{Client, ClientError, ClientOptions, Coordinate, Member, UNSUPPORTED_COMMAND};
+
+/// Requests that the screen makes.
+#[derive(Debug)]
+pub(super) enum Ask {
+    /// `why` for the member of this name.
+    Why(String),
+    /// These members are visible: they are looked up first.
+    Visible(Vec<String>),
+}
+
+/// Requests the state of the cluster.
+#[derive(Debug)]
+pub(super) struct Poller {
+    options: ClientOptions,
+    /// `None` after a failure, until the next request connects.
+    client: Option<Client>,
+    offers: Offers,
+    /// The name of the last member that was looked up in turn.
+    turn: String,
+}
+
+impl Poller {
+    pub(super) fn connect(options: ClientOptions) -> Result<Self, ClientError> {
+        let client = Some(Client::connect(&options)?);
+        Ok(Self { options, client, offers: Offers::ALL, turn: String::new() })
+    }
+
+    pub(super) const fn options(&self) -> &ClientOptions {
+        &self.options
+    }
+
+    /// One round: all members, the figures, and what must be requested for each member: of the `visible` ones, and of
+    /// others in turn, of `lookups_max` in all and until `deadline`.
+    pub(super) fn poll(
+        &mut self,
+        visible: &[String],
+        lookups_max: usize,
+        deadline: Instant,
+    ) -> Result<Poll, ClientError> {
+        let mut poll = Poll::default();
+        let members = self.with_client(Client::members)?;
+        poll.stats = self.with_client(Client::stats)?;
+        let figure = |group: &str, key: &str| poll.stats.get(group).and_then(|group| group.get(key)).cloned();
+        // HashiCorp's agent closes the connection on a command that it does not know, and logs an error.
+        let is_ours = figure("runtime", "version").is_some_and(|version| version.starts_with("serf-agent "));
+        self.offers.why &= is_ours;
+        let own = figure("agent", "name").unwrap_or_default();
+        let own = if self.offers.coordinates { self.coordinate(&own)? } else { None };
+        for name in self.turns(&members, visible, lookups_max) {
+            if Instant::now() >= deadline {
+                break;
+            }
+            let lookup = self.look_up(&name, own.as_ref())?;
+            poll.lookups.push((name, lookup));
+        }
+        (poll.members, poll.offers) = (members, self.offers);
+        Ok(poll)
+    }
+
+    /// The answer to `why`.
+    pub(super) fn why(&mut self, node: &str) -> WhyAnswer {
+        if !self.offers.why {
+            return WhyAnswer::NotOffered;
+        }
+        match self.with_client(|client| client.why(node)) {
+            Ok(why) => WhyAnswer::Known(why),
+            Err(ClientError::Refused(why)) if why == UNSUPPORTED_COMMAND => WhyAnswer::NotOffered,
+            Err(error) => WhyAnswer::Failed(error.to_string()),
+        }
+    }
+
+    /// Runs a request, and connects first if needed. A failure closes the connection, unless the agent only refuses.
+    fn with_client<T>(
+        &mut self,
+        request: impl FnOnce(&mut Client) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        let client = match &mut self.client {
+            Some(client) => client,
+            closed => {
+                let client = Client::connect(&self.options).map_err(|error| ClientError::Greeting(Box::new(error)))?;
+                // The agent may be another one now.
+                self.offers = Offers::ALL;
+                closed.insert(client)
+            }
+        };
+        let answer = request(client);
+        match &answer {
+            Ok(_) => {}
+            Err(ClientError::Refused(why)) if why != UNSUPPORTED_COMMAND => {}
+            Err(_) => self.client = None,
+        }
+        answer
+    }
+
+    /// The members to look up in this round.
+    fn turns(&mut self, members: &[Member], visible: &[String], lookups_max: usize) -> Vec<String> {
+        let mut live: Vec<&str> = members.iter().filter(|it| is_live(it)).map(|it| it.name.as_str()).collect();
+        live.sort_unstable();
+        let mut turns: Vec<String> =
+            visible.iter().filter(|name| live.binary_search(&name.as_str()).is_ok()).cloned().collect();
+        let start = live.partition_point(|name| *name <= self.turn.as_str());
+        let room = lookups_max.saturating_sub(turns.len());
+        let others = live[start..].iter().chain(&live[..start]).filter(|name| !visible.iter().any(|it| it == *name));
+        turns.extend(others.take(room).map(|name| (*name).to_owned()));
+        turns
+    }
+
+    fn look_up(&mut self, name: &str, own: Option<&Coordinate>) -> Result<Lookup, ClientError> {
+        name.clone_into(&mut self.turn);
+        let place = if own.is_some() { self.coordinate(name)? } else { None };
+        let seconds = own.zip(place.as_ref()).map(|(own, place)| own.seconds_to(place));
+        let rtt = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let mut lookup = Lookup { rtt, accusers: None };
+        if self.offers.why {
+            match self.with_client(|client| client.why(name)) {
+                Ok(why) => lookup.accusers = (why.suspected.is_some() && why.gone.is_none()).then_some(why.accusers),
+                Err(ClientError::Refused(_)) => self.offers.why = false,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(lookup)
+    }
+
+    /// A coordinate, `None` also when the agent has none because they are turned off.
+    fn coordinate(&mut self, name: &str) -> Result<Option<Coordinate>, ClientError> {
+        match self.with_client(|client| client.coordinate(name)) {
+            Err(ClientError::Refused(_)) => {
+                self.offers.coordinates = false;
+                Ok(None)
+            }
+            answer => answer,
+        }
+    }
+}
+
+fn is_live(member: &Member) -> bool {
+    member.status == "alive" || member.status == "leaving"
+}
+
+/// Polls until the screen is gone.
+pub(super) fn poll_for_ever(mut poller: Poller, interval: Duration, asks: &Receiver<Ask>, news: &Sender<Input>) {
+    let mut visible = Vec::new();
+    loop {
+        let started = Instant::now();
+        let sent = match poller.poll(&visible, LOOKUPS_MAX, started + (interval / 4).min(LOOKUPS_TIMEOUT)) {
+            Ok(poll) => news.send(Input::News(News::Polled(Box::new(poll)))),
+            Err(error) if is_final(&error) => news.send(Input::Refused(error)),
+            Err(error) => news.send(Input::News(News::Lost(error.to_string()))),
+        };
+        if sent.is_err() {
+            return;
+        }
+        loop {
+            match asks.recv_timeout((started + interval).saturating_duration_since(Instant::now())) {
+                Ok(Ask::Visible(names)) => visible = names,
+                Ok(Ask::Why(node)) => {
+                    let answer = Box::new(poller.why(&node));
+                    if news.send(Input::News(News::Why(node, answer))).is_err() {
+                        return;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+}
+
+/// Whether another try cannot help: the agent refuses the token or the protocol.
+fn is_final(error: &ClientError) -> bool {
+    match error {
+        ClientError::Refused(_) => true,
+        ClientError::Greeting(error) => is_final(error),
+        _ => false,
+    }
+}
+
+/// Subscribes to events and the log until the screen is gone. Connects again when the agent closes.
+pub(super) fn follow_for_ever(options: &ClientOptions, interval: Duration, news: &Sender<Input>) {
+    loop {
+        _ = follow(options, news);
+        if news.send(Input::News(News::Unsubscribed)).is_err() {
+            return;
+        }
+        thread::sleep(interval);
+    }
+}
+
+fn follow(options: &ClientOptions, news: &Sender<Input>) -> Result<(), ClientError> {
+    let mut client = Client::connect(options)?;
+    // First the log, whose kept lines are older than any event.
+    _ = client.monitor("INFO")?;
+    client.stream("*")?;
+    if news.send(Input::News(News::Subscribed)).is_err() {
+        return Ok(());
+    }
+    while let Some((_, record)) = client.next_record(None)? {
+        if news.send(Input::News(News::Record(Box::new(record)))).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Members that are looked up in one round, two requests each. An agent answers them from memory, but on one thread.
+const LOOKUPS_MAX: usize = 256;
+
+/// How long the requests for single members may take in one round. An agent far away answers fewer.
+const LOOKUPS_TIMEOUT: Duration = Duration::from_millis(500);
