@@ -114,8 +114,8 @@ impl Rate {
     pub(super) fn per_second(&self, now: Instant) -> f64 {
         let age = now.saturating_duration_since(self.since);
         let recent = self.counts.iter().filter(|(second, _)| second + RATE_WINDOW.as_secs() > age.as_secs());
-        let count: f64 = recent.map(|(_, count)| f64::from(*count)).sum();
-        count / age.clamp(Duration::from_secs(1), RATE_WINDOW).as_secs_f64()
+        let count = recent.fold(0, |sum: u32, (_, count)| sum.saturating_add(*count));
+        f64::from(count) / age.clamp(Duration::from_secs(1), RATE_WINDOW).as_secs_f64()
     }
 }
 

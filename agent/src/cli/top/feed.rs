@@ -1,5 +1,6 @@
 //! The connections to the agent: one for requests, one for events and log lines, each with a thread.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,14 +26,22 @@ pub(super) struct Poller {
     /// `None` after a failure, until the next request connects.
     client: Option<Client>,
     offers: Offers,
-    /// The name of the last member that was looked up in turn.
-    turn: String,
+    /// The agent does not know the command `why`, although it is ours.
+    is_old: bool,
+    /// Lookups of single members so far.
+    lookups: u64,
+    /// The number of the last lookup of each member.
+    looked_up: BTreeMap<String, u64>,
 }
 
 impl Poller {
     pub(super) fn connect(options: ClientOptions) -> Result<Self, ClientError> {
-        let client = Some(Client::connect(&options)?);
-        Ok(Self { options, client, offers: Offers::ALL, turn: String::new() })
+        let client = Client::connect(&options)?;
+        Ok(Self::new(options, Some(client)))
+    }
+
+    const fn new(options: ClientOptions, client: Option<Client>) -> Self {
+        Self { options, client, offers: Offers::ALL, is_old: false, lookups: 0, looked_up: BTreeMap::new() }
     }
 
     pub(super) const fn options(&self) -> &ClientOptions {
@@ -53,7 +62,7 @@ impl Poller {
         let figure = |group: &str, key: &str| poll.stats.get(group).and_then(|group| group.get(key)).cloned();
         // HashiCorp's agent closes the connection on a command that it does not know, and logs an error.
         let is_ours = figure("runtime", "version").is_some_and(|version| version.starts_with("serf-agent "));
-        self.offers.why &= is_ours;
+        self.offers.why = is_ours && !self.is_old;
         let own = figure("agent", "name").unwrap_or_default();
         let own = if self.offers.coordinates { self.coordinate(&own)? } else { None };
         for name in self.turns(&members, visible, lookups_max) {
@@ -74,7 +83,10 @@ impl Poller {
         }
         match self.with_client(|client| client.why(node)) {
             Ok(why) => WhyAnswer::Known(why),
-            Err(ClientError::Refused(why)) if why == UNSUPPORTED_COMMAND => WhyAnswer::NotOffered,
+            Err(ClientError::Refused(why)) if why == UNSUPPORTED_COMMAND => {
+                self.is_old = true;
+                WhyAnswer::NotOffered
+            }
             Err(error) => WhyAnswer::Failed(error.to_string()),
         }
     }
@@ -89,7 +101,7 @@ impl Poller {
             closed => {
                 let client = Client::connect(&self.options).map_err(|error| ClientError::Greeting(Box::new(error)))?;
                 // The agent may be another one now.
-                self.offers = Offers::ALL;
+                self.offers.coordinates = true;
                 closed.insert(client)
             }
         };
@@ -102,21 +114,19 @@ impl Poller {
         answer
     }
 
-    /// The members to look up in this round.
+    /// The members to look up in this round: the visible ones first, of each kind the one that waits longest.
     fn turns(&mut self, members: &[Member], visible: &[String], lookups_max: usize) -> Vec<String> {
-        let mut live: Vec<&str> = members.iter().filter(|it| is_live(it)).map(|it| it.name.as_str()).collect();
-        live.sort_unstable();
-        let mut turns: Vec<String> =
-            visible.iter().filter(|name| live.binary_search(&name.as_str()).is_ok()).cloned().collect();
-        let start = live.partition_point(|name| *name <= self.turn.as_str());
-        let room = lookups_max.saturating_sub(turns.len());
-        let others = live[start..].iter().chain(&live[..start]).filter(|name| !visible.iter().any(|it| it == *name));
-        turns.extend(others.take(room).map(|name| (*name).to_owned()));
-        turns
+        let visible: BTreeSet<&str> = visible.iter().map(String::as_str).collect();
+        let live: BTreeSet<&str> = members.iter().filter(|it| is_live(it)).map(|it| it.name.as_str()).collect();
+        self.looked_up.retain(|name, _| live.contains(name.as_str()));
+        let mut turns: Vec<&str> = live.into_iter().collect();
+        turns.sort_by_cached_key(|name| (!visible.contains(name), self.looked_up.get(*name).copied()));
+        turns.into_iter().take(lookups_max).map(str::to_owned).collect()
     }
 
     fn look_up(&mut self, name: &str, own: Option<&Coordinate>) -> Result<Lookup, ClientError> {
-        name.clone_into(&mut self.turn);
+        self.lookups += 1;
+        self.looked_up.insert(name.to_owned(), self.lookups);
         let place = if own.is_some() { self.coordinate(name)? } else { None };
         let seconds = own.zip(place.as_ref()).map(|(own, place)| own.seconds_to(place));
         let rtt = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
@@ -124,7 +134,7 @@ impl Poller {
         if self.offers.why {
             match self.with_client(|client| client.why(name)) {
                 Ok(why) => lookup.accusers = (why.suspected.is_some() && why.gone.is_none()).then_some(why.accusers),
-                Err(ClientError::Refused(_)) => self.offers.why = false,
+                Err(ClientError::Refused(_)) => (self.is_old, self.offers.why) = (true, false),
                 Err(error) => return Err(error),
             }
         }
@@ -152,7 +162,7 @@ pub(super) fn poll_for_ever(mut poller: Poller, interval: Duration, asks: &Recei
     let mut visible = Vec::new();
     loop {
         let started = Instant::now();
-        let sent = match poller.poll(&visible, LOOKUPS_MAX, started + (interval / 4).min(LOOKUPS_TIMEOUT)) {
+        let sent = match poller.poll(&visible, LOOKUPS_MAX, started + (interval / 2).min(LOOKUPS_TIMEOUT)) {
             Ok(poll) => news.send(Input::News(News::Polled(Box::new(poll)))),
             Err(error) if is_final(&error) => news.send(Input::Refused(error)),
             Err(error) => news.send(Input::News(News::Lost(error.to_string()))),
@@ -217,3 +227,39 @@ const LOOKUPS_MAX: usize = 256;
 
 /// How long the requests for single members may take in one round. An agent far away answers fewer.
 const LOOKUPS_TIMEOUT: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rpc::Versions;
+
+    fn member(name: &str, status: &str) -> Member {
+        let (protocol, delegate) = (Versions::default(), Versions::default());
+        let tags = BTreeMap::new();
+        Member { name: name.into(), addr: None, port: 0, tags, status: status.into(), protocol, delegate }
+    }
+
+    #[test]
+    fn visible_members_are_looked_up_first_and_all_in_turn() {
+        let members: Vec<_> = ["a", "b", "c", "d", "e"].map(|name| member(name, "alive")).into();
+        let mut poller = Poller::new(ClientOptions::default(), None);
+        let mut rounds = |visible: &[&str], members: &[Member]| -> Vec<String> {
+            let visible: Vec<String> = visible.iter().map(|name| (*name).to_owned()).collect();
+            let mut round = || {
+                let turns = poller.turns(members, &visible, 2);
+                for name in &turns {
+                    poller.lookups += 1;
+                    poller.looked_up.insert(name.clone(), poller.lookups);
+                }
+                turns.concat()
+            };
+            vec![round(), round(), round()]
+        };
+        assert_eq!(rounds(&[], &members), ["ab", "cd", "ea"]);
+        assert_eq!(rounds(&["d"], &members), ["db", "dc", "de"]);
+        assert_eq!(rounds(&["a", "b", "c"], &members), ["ab", "ca", "bc"]);
+        let gone = [member("a", "failed"), member("b", "left"), member("f", "alive")];
+        assert_eq!(rounds(&["a", "b"], &gone), ["f", "f", "f"]);
+        assert_eq!(poller.looked_up.len(), 1);
+    }
+}

@@ -195,7 +195,10 @@ impl State {
                 self.lost = None;
                 paused.poll = Some((poll, now));
             }
-            (News::Polled(poll), None) => self.apply_poll(*poll),
+            (News::Polled(poll), None) => {
+                self.apply_poll(*poll);
+                self.reveal();
+            }
             (News::Record(record), Some(paused)) => {
                 if paused.records.len() == EVENTS_MAX {
                     paused.records.pop_front();
@@ -211,10 +214,9 @@ impl State {
             (News::Unsubscribed, _) => self.rates = None,
             (News::Why(node, answer), _) => self.apply_why(&node, &answer),
         }
-        self.reveal();
     }
 
-    /// Notes the size of the terminal.
+    /// Notes the size of the terminal. Called before each frame.
     pub(super) fn resize(&mut self, columns: u16, rows: u16) {
         self.size = (columns, rows);
         self.reveal();
@@ -263,8 +265,8 @@ impl State {
     fn press_in_table(&mut self, key: Key, now: Now) -> Effect {
         match key {
             Key::Letter('q') => return Effect::Quit,
-            Key::Letter('s') => self.sort = self.sort.next(),
-            Key::Letter('r') => self.is_reversed = !self.is_reversed,
+            Key::Letter('s') => self.sort_by(self.sort.next(), self.is_reversed),
+            Key::Letter('r') => self.sort_by(self.sort, !self.is_reversed),
             Key::Letter('f') => self.status_filter = Shown::next_filter(self.status_filter),
             Key::Letter('/') => self.filter_before = Some(self.filter.clone()),
             Key::Letter('p') => self.pause_or_resume(now),
@@ -277,6 +279,12 @@ impl State {
         }
         self.arrange();
         Effect::Nothing
+    }
+
+    /// Sorts, and selects the first row: what comes first is why one sorts.
+    fn sort_by(&mut self, sort: Column, is_reversed: bool) {
+        (self.sort, self.is_reversed) = (sort, is_reversed);
+        (self.selected, self.selected_name) = (0, None);
     }
 
     fn move_selection(&mut self, key: Key) {
@@ -366,7 +374,8 @@ impl State {
                 self.add(Happening::of_event(now, event));
             }
             Record::Log(line) => {
-                if let Some(happening) = Happening::of_log(now, line) {
+                // A new subscription repeats the lines that the agent keeps.
+                if let Some(happening) = Happening::of_log(now, line).filter(|line| !self.events.contains(line)) {
                     self.add(happening);
                 }
             }
