@@ -82,7 +82,7 @@ impl Poller {
             return WhyAnswer::NotOffered;
         }
         match self.with_client(|client| client.why(node)) {
-            Ok(why) => WhyAnswer::Known(why),
+            Ok(why) => WhyAnswer::Known(Box::new(why)),
             Err(ClientError::Refused(why)) if why == UNSUPPORTED_COMMAND => {
                 self.is_old = true;
                 WhyAnswer::NotOffered
@@ -174,7 +174,7 @@ pub(super) fn poll_for_ever(mut poller: Poller, interval: Duration, asks: &Recei
             match asks.recv_timeout((started + interval).saturating_duration_since(Instant::now())) {
                 Ok(Ask::Visible(names)) => visible = names,
                 Ok(Ask::Why(node)) => {
-                    let answer = Box::new(poller.why(&node));
+                    let answer = poller.why(&node);
                     if news.send(Input::News(News::Why(node, answer))).is_err() {
                         return;
                     }

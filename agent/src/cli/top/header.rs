@@ -59,7 +59,7 @@ fn sizes(state: &State) -> Vec<Span<'static>> {
     };
     let mut items = vec![
         Span::styled(name, Style::new().add_modifier(Modifier::BOLD)),
-        Span::raw(format!("{} members:", state.rows.len())),
+        Span::raw(if state.rows.len() == 1 { "1 member:".into() } else { format!("{} members:", state.rows.len()) }),
         item(Shown::Alive),
     ];
     items.push(if state.offers.why { item(Shown::Suspected) } else { Span::raw("- suspected") });

@@ -40,7 +40,7 @@ pub(super) enum News {
     /// An event or a log line.
     Record(Box<Record>),
     /// The answer about the member of this name.
-    Why(String, Box<WhyAnswer>),
+    Why(String, WhyAnswer),
 }
 
 /// The answers to one round of requests.
@@ -70,7 +70,7 @@ impl Offers {
 /// The answer to `why`.
 #[derive(Clone, Debug)]
 pub(super) enum WhyAnswer {
-    Known(Why),
+    Known(Box<Why>),
     NotOffered,
     Failed(String),
 }
@@ -335,6 +335,9 @@ impl State {
             let mut lookup = lookups.remove(&member.name).or_else(|| old.clone()).unwrap_or_default();
             if member.status != "alive" {
                 lookup.accusers = None;
+            }
+            if member.status != "alive" && member.status != "leaving" {
+                lookup.rtt = None;
             }
             self.note_suspicion(&member, old.as_ref(), &lookup);
             self.rows.push(Row { member, lookup });

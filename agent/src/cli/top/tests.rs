@@ -323,7 +323,7 @@ q quit  s sort  r reverse  / filter  f status  enter why  p pause  esc no filter
 "
     );
     top.press(Key::Enter);
-    top.take(News::Why(hostile.into(), Box::new(WhyAnswer::Failed("\x1b[2J".into()))));
+    top.take(News::Why(hostile.into(), WhyAnswer::Failed("\x1b[2J".into())));
     let all = top.screen();
     assert!(all.contains("why x\\x1b[2J\\n\\u202eevil") && all.contains("agent: \\x1b[2J"), "{all}");
     assert!(!(screen + &all).chars().any(|letter| letter != '\n' && crate::quote::acts(letter)));
@@ -423,7 +423,7 @@ fn agents_of_hashicorp_report_suspicions_in_their_log_only() {
         "{screen}"
     );
     assert_eq!(top.press(Key::Enter), Effect::AskWhy("a".into()));
-    top.take(News::Why("a".into(), Box::new(WhyAnswer::NotOffered)));
+    top.take(News::Why("a".into(), WhyAnswer::NotOffered));
     assert!(top.screen().contains("\nNot offered by this agent: it is HashiCorp's, or older"));
 }
 
@@ -435,9 +435,9 @@ fn enter_shows_why_for_the_selected_member_and_escape_the_events_again() {
     assert!(top.screen().contains("-- why c ---") && top.screen().contains("\nAsking the agent.\n"));
     let why = Why { agent: "a".into(), status: "failed".into(), address: "10.0.0.3:7946".into(), ..Why::default() };
     // An answer for a pane that was closed meanwhile changes nothing.
-    top.take(News::Why("b".into(), Box::new(WhyAnswer::Known(why.clone()))));
+    top.take(News::Why("b".into(), WhyAnswer::Known(Box::new(why.clone()))));
     assert!(top.screen().contains("\nAsking the agent.\n"));
-    top.take(News::Why("c".into(), Box::new(WhyAnswer::Known(why))));
+    top.take(News::Why("c".into(), WhyAnswer::Known(Box::new(why))));
     assert!(top.screen().contains("\nc (10.0.0.3:7946) is failed, as a sees it.\nIt happened before this agent came"));
     top.press(Key::Down);
     assert!(!top.screen().contains("as a sees it"));

@@ -1,6 +1,7 @@
 //! `serf top`, without a terminal.
 
 use super::lab::{Agent, OURS, Ran, eventually, reference, serf};
+use crate::process::Directory;
 
 /// Runs it once, 80 columns wide.
 fn once(agent: &Agent, more: &[&str]) -> Ran {
@@ -56,7 +57,9 @@ fn without_a_terminal_or_an_agent_it_says_so() {
     let ran = serf(&["top", "-once"], &[("SERF_RPC_ADDR", "127.0.0.1:1")]);
     assert_eq!(ran.out, "Error connecting to Serf agent: dial tcp 127.0.0.1:1: connect: connection refused\n");
     assert_eq!(ran.code, Some(1));
-    let agent = Agent::start(OURS, "one", &["-rpc-auth=secret"]);
+    let directory = Directory::new();
+    let file = directory.file("agent.json", r#"{"rpc_auth": "secret"}"#);
+    let agent = Agent::start(OURS, "one", &["-config-file", &file]);
     let ran = once(&agent, &["-rpc-auth=wrong"]);
     assert!(ran.out.starts_with("Error connecting to Serf agent: ") && ran.code == Some(1), "{ran:?}");
     let ran = serf(&["top", "-interval=1ms"], &[]);
