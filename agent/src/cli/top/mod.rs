@@ -7,6 +7,7 @@
 mod events;
 mod feed;
 mod header;
+mod keys;
 mod rows;
 mod screen;
 mod state;

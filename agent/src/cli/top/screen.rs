@@ -9,7 +9,8 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::feed::{Ask, Poller, follow_for_ever, poll_for_ever};
-use super::state::{Effect, Key, News, Now, State};
+use super::keys::{Effect, Key};
+use super::state::{News, Now, State};
 use super::view::view;
 use super::{Failure, Outcome, failure};
 use crate::endpoint::go_words;
@@ -54,12 +55,14 @@ pub(super) fn run(state: State, poller: Poller, interval: Duration) -> Outcome {
 /// panic, in any thread.
 struct Screen {
     terminal: DefaultTerminal,
+    /// A thread panicked, which restored the terminal.
+    is_restored: bool,
 }
 
 impl Screen {
     fn open() -> io::Result<Self> {
         match ratatui::try_init() {
-            Ok(terminal) => Ok(Self { terminal }),
+            Ok(terminal) => Ok(Self { terminal, is_restored: false }),
             Err(error) => {
                 _ = ratatui::try_restore();
                 Err(error)
@@ -77,21 +80,17 @@ impl Screen {
                 visible = names;
             }
             // Without an input the frame is drawn again: the rates fall.
-            let mut next = match inputs.recv_timeout(interval) {
+            let first = match inputs.recv_timeout(interval) {
                 Ok(input) => Some(input),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             };
             // Many inputs at once need one frame only.
-            for _ in 0..INPUTS_PER_FRAME_MAX {
-                let Some(input) = next else { break };
+            for input in first.into_iter().chain(inputs.try_iter()).take(INPUTS_PER_FRAME_MAX) {
+                self.is_restored |= matches!(input, Input::Panicked);
                 if let Some(outcome) = handle(input, &mut state, asks) {
                     return outcome;
                 }
-                next = inputs.try_recv().ok();
-            }
-            if let Some(outcome) = next.and_then(|input| handle(input, &mut state, asks)) {
-                return outcome;
             }
         }
     }
@@ -108,7 +107,10 @@ impl Drop for Screen {
     fn drop(&mut self) {
         // The terminal may be gone.
         _ = self.terminal.show_cursor();
-        _ = ratatui::try_restore();
+        // A second time would move the cursor back over the message.
+        if !self.is_restored && !thread::panicking() {
+            _ = ratatui::try_restore();
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is shown, and how answers of the agent and keys change it.
+//! What is shown, and how answers of the agent change it. Keys are in [`keys`](super::keys).
 
 use core::ops::Range;
 use std::collections::{BTreeMap, VecDeque};
@@ -75,32 +75,6 @@ pub(super) enum WhyAnswer {
     Failed(String),
 }
 
-/// A key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Key {
-    Up,
-    Down,
-    PageUp,
-    PageDown,
-    Home,
-    End,
-    Enter,
-    Escape,
-    Backspace,
-    /// Ctrl-C.
-    Interrupt,
-    Letter(char),
-}
-
-/// What the shell must do after a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Effect {
-    Nothing,
-    Quit,
-    /// Request `why` for the member of this name.
-    AskWhy(String),
-}
-
 /// What is shown.
 #[derive(Debug)]
 pub(super) struct State {
@@ -121,7 +95,7 @@ pub(super) struct State {
     /// Index into `order`.
     pub(super) selected: usize,
     /// The name at `selected`: the selection follows its member.
-    selected_name: Option<String>,
+    pub(super) selected_name: Option<String>,
     /// Index into `order` of the first visible row.
     offset: usize,
     /// Columns and rows of the terminal.
@@ -222,92 +196,7 @@ impl State {
         self.reveal();
     }
 
-    /// Handles a key.
-    pub(super) fn press(&mut self, key: Key, now: Now) -> Effect {
-        if self.paused.is_none() {
-            self.now = now;
-        }
-        let effect = match key {
-            Key::Interrupt => Effect::Quit,
-            _ if self.filter_before.is_some() => self.press_in_filter(key),
-            _ if self.why.is_some() => self.press_in_why(key),
-            _ => self.press_in_table(key, now),
-        };
-        self.reveal();
-        effect
-    }
-
-    fn press_in_filter(&mut self, key: Key) -> Effect {
-        match key {
-            Key::Enter => self.filter_before = None,
-            Key::Escape => self.filter = self.filter_before.take().unwrap_or_default(),
-            Key::Backspace => _ = self.filter.pop(),
-            Key::Letter(letter) if self.filter.len() < FILTER_BYTES_MAX => self.filter.push(letter),
-            _ => self.move_selection(key),
-        }
-        self.arrange();
-        Effect::Nothing
-    }
-
-    fn press_in_why(&mut self, key: Key) -> Effect {
-        let Some(pane) = &mut self.why else { return Effect::Nothing };
-        let lines = pane.text.as_deref().map_or(0, |text| text.lines().count());
-        match key {
-            Key::Escape | Key::Enter => self.why = None,
-            Key::Up => pane.scrolled = pane.scrolled.saturating_sub(1),
-            Key::Down if usize::from(pane.scrolled) + 1 < lines => pane.scrolled += 1,
-            Key::Letter('q') => return Effect::Quit,
-            _ => {}
-        }
-        Effect::Nothing
-    }
-
-    fn press_in_table(&mut self, key: Key, now: Now) -> Effect {
-        match key {
-            Key::Letter('q') => return Effect::Quit,
-            Key::Letter('s') => self.sort_by(self.sort.next(), self.is_reversed),
-            Key::Letter('r') => self.sort_by(self.sort, !self.is_reversed),
-            Key::Letter('f') => self.status_filter = Shown::next_filter(self.status_filter),
-            Key::Letter('/') => self.filter_before = Some(self.filter.clone()),
-            Key::Letter('p') => self.pause_or_resume(now),
-            Key::Escape => (self.filter, self.status_filter) = (String::new(), None),
-            Key::Enter => return self.open_why(),
-            _ => {
-                self.move_selection(key);
-                return Effect::Nothing;
-            }
-        }
-        self.arrange();
-        Effect::Nothing
-    }
-
-    /// Sorts, and selects the first row: what comes first is why one sorts.
-    fn sort_by(&mut self, sort: Column, is_reversed: bool) {
-        (self.sort, self.is_reversed) = (sort, is_reversed);
-        (self.selected, self.selected_name) = (0, None);
-    }
-
-    fn move_selection(&mut self, key: Key) {
-        let page = self.table_rows().saturating_sub(1).max(1);
-        self.selected = match key {
-            Key::Up => self.selected.saturating_sub(1),
-            Key::Down => self.selected + 1,
-            Key::PageUp => self.selected.saturating_sub(page),
-            Key::PageDown => self.selected + page,
-            Key::Home => 0,
-            Key::End => usize::MAX,
-            _ => self.selected,
-        };
-    }
-
-    fn open_why(&mut self) -> Effect {
-        let Some(row) = self.selected_row() else { return Effect::Nothing };
-        let node = row.member.name.clone();
-        self.why = Some(WhyPane { node: node.clone(), text: None, scrolled: 0 });
-        Effect::AskWhy(node)
-    }
-
-    fn pause_or_resume(&mut self, now: Now) {
+    pub(super) fn pause_or_resume(&mut self, now: Now) {
         let Some(paused) = self.paused.take() else {
             self.paused = Some(Paused { since: now.clock, poll: None, records: VecDeque::new() });
             return;
@@ -405,7 +294,7 @@ impl State {
     }
 
     /// Filters and sorts the rows. The selection stays on its member while that is shown.
-    fn arrange(&mut self) {
+    pub(super) fn arrange(&mut self) {
         let text = self.filter.to_lowercase();
         let is_shown = |row: &Row| self.status_filter.is_none_or(|only| row.status() == only) && row.contains(&text);
         let mut order: Vec<usize> = (0..self.rows.len()).filter(|at| is_shown(&self.rows[*at])).collect();
@@ -424,7 +313,7 @@ impl State {
     }
 
     /// Moves the selection into the table, and the visible rows to the selection.
-    fn reveal(&mut self) {
+    pub(super) fn reveal(&mut self) {
         self.selected = self.selected.min(self.order.len().saturating_sub(1));
         self.offset = self.visible(self.table_rows()).start;
         self.selected_name = self.selected_row().map(|row| row.member.name.clone());
@@ -444,11 +333,11 @@ impl State {
         visible.iter().map(|at| self.rows[*at].member.name.clone()).collect()
     }
 
-    fn selected_row(&self) -> Option<&Row> {
+    pub(super) fn selected_row(&self) -> Option<&Row> {
         self.order.get(self.selected).map(|at| &self.rows[*at])
     }
 
-    fn table_rows(&self) -> usize {
+    pub(super) fn table_rows(&self) -> usize {
         view::table_rows(self, self.size.0, self.size.1)
     }
 
@@ -460,8 +349,6 @@ impl State {
 
 /// Events that are kept. Older ones are forgotten.
 const EVENTS_MAX: usize = 256;
-
-const FILTER_BYTES_MAX: usize = 256;
 
 /// Longest reason of a lost connection, in bytes.
 const REASON_BYTES_MAX: usize = 256;

@@ -10,8 +10,9 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
 use super::events::{Happening, Severity};
+use super::keys::{Effect, Key};
 use super::rows::{Column, Lookup, Shown};
-use super::state::{Effect, Key, News, Now, Offers, Poll, State, WhyAnswer};
+use super::state::{News, Now, Offers, Poll, State, WhyAnswer};
 use super::view;
 use crate::rpc::{EventRecord, Member, PartitionShare, Record, Stats, Versions, Why};
 
@@ -209,6 +210,8 @@ fn a_filter_selects_by_name_address_and_tag_and_can_be_undone() {
     let mut top = normal(80, 18);
     top.keys("/ROLE=");
     assert_eq!(top.names(), ["a", "b"]);
+    top.press(Key::Down);
+    assert_eq!(top.selected(), "b");
     assert!(top.screen().contains("\n/ROLE=_  enter: keep  esc: undo\n"));
     top.press(Key::Backspace);
     top.keys("=db");
