@@ -1,7 +1,7 @@
 //! The connections to the agent: one for requests, one for events and log lines, each with a thread.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -158,7 +158,7 @@ fn is_live(member: &Member) -> bool {
 }
 
 /// Polls until the screen is gone.
-pub(super) fn poll_for_ever(mut poller: Poller, interval: Duration, asks: &Receiver<Ask>, news: &Sender<Input>) {
+pub(super) fn poll_for_ever(mut poller: Poller, interval: Duration, asks: &Receiver<Ask>, news: &SyncSender<Input>) {
     let mut visible = Vec::new();
     loop {
         let started = Instant::now();
@@ -196,7 +196,7 @@ fn is_final(error: &ClientError) -> bool {
 }
 
 /// Subscribes to events and the log until the screen is gone. Connects again when the agent closes.
-pub(super) fn follow_for_ever(options: &ClientOptions, interval: Duration, news: &Sender<Input>) {
+pub(super) fn follow_for_ever(options: &ClientOptions, interval: Duration, news: &SyncSender<Input>) {
     loop {
         _ = follow(options, news);
         if news.send(Input::News(News::Unsubscribed)).is_err() {
@@ -206,7 +206,7 @@ pub(super) fn follow_for_ever(options: &ClientOptions, interval: Duration, news:
     }
 }
 
-fn follow(options: &ClientOptions, news: &Sender<Input>) -> Result<(), ClientError> {
+fn follow(options: &ClientOptions, news: &SyncSender<Input>) -> Result<(), ClientError> {
     let mut client = Client::connect(options)?;
     // First the log, whose kept lines are older than any event.
     _ = client.monitor("INFO")?;

@@ -173,7 +173,7 @@ fn millis(rtt: Duration) -> String {
     }
 }
 
-/// The heat of a round-trip time: 1 to [`HEAT_MAX`].
+/// The heat of a round-trip time: 1 to 5.
 fn heat(rtt: Duration) -> usize {
     1 + HEAT_STEPS.iter().filter(|step| rtt >= **step).count()
 }
@@ -181,5 +181,3 @@ fn heat(rtt: Duration) -> usize {
 /// Round-trip times at which the heat rises: within a rack, a region, a continent, between continents.
 const HEAT_STEPS: [Duration; 4] =
     [Duration::from_millis(1), Duration::from_millis(10), Duration::from_millis(50), Duration::from_millis(150)];
-
-pub(super) const HEAT_MAX: usize = HEAT_STEPS.len() + 1;

@@ -1,7 +1,7 @@
 //! The terminal: keys in, frames out. It is restored on every way out.
 
 use std::io;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub(super) enum Input {
 /// Shows the state until the user quits.
 pub(super) fn run(state: State, poller: Poller, interval: Duration) -> Outcome {
     let screen = Screen::open().map_err(unusable)?;
-    let (news, inputs) = channel();
+    let (news, inputs) = sync_channel(INPUTS_MAX);
     let (asks, asked) = channel();
     let options = poller.options().clone();
     spawn(&news, |news| {
@@ -132,8 +132,8 @@ fn handle(input: Input, state: &mut State, asks: &Sender<Ask>) -> Option<Outcome
 }
 
 /// Starts a thread that ends the command if it panics.
-fn spawn(news: &Sender<Input>, work: impl FnOnce(&Sender<Input>) + Send + 'static) -> Result<(), Failure> {
-    struct Watch(Sender<Input>);
+fn spawn(news: &SyncSender<Input>, work: impl FnOnce(&SyncSender<Input>) + Send + 'static) -> Result<(), Failure> {
+    struct Watch(SyncSender<Input>);
 
     impl Drop for Watch {
         fn drop(&mut self) {
@@ -152,7 +152,7 @@ fn unusable(error: io::Error) -> Failure {
 }
 
 /// Reads keys until the screen is gone.
-fn read_keys(news: &Sender<Input>) -> io::Result<()> {
+fn read_keys(news: &SyncSender<Input>) -> io::Result<()> {
     loop {
         let input = match event::read()? {
             Event::Key(key) => key_of(key).map(Input::Key),
@@ -188,7 +188,7 @@ fn key_of(key: KeyEvent) -> Option<Key> {
 }
 
 /// Waits for a signal that would end the process without restoring the terminal.
-fn await_signal(news: &Sender<Input>) -> io::Result<()> {
+fn await_signal(news: &SyncSender<Input>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut signals = Signals::new()?;
@@ -202,5 +202,9 @@ fn await_signal(news: &Sender<Input>) -> io::Result<()> {
     })
 }
 
+/// Inputs that wait for the next frame. When they are more, the thread that reads events waits, and the agent drops the
+/// events of a client that does not read.
+const INPUTS_MAX: usize = 4096;
+
 /// Inputs that are handled before the next frame.
-const INPUTS_PER_FRAME_MAX: usize = 4096;
+const INPUTS_PER_FRAME_MAX: usize = INPUTS_MAX;

@@ -11,7 +11,7 @@ use ratatui::widgets::{Paragraph, Widget, Wrap};
 
 use super::events::{Happening, Severity};
 use super::header::{self, status_style};
-use super::rows::{Cells, Column, HEAT_MAX};
+use super::rows::{Cells, Column};
 use super::state::State;
 use crate::quote::shown;
 
@@ -290,8 +290,8 @@ const NAME_COLUMNS_MIN: u16 = 8;
 const STATUS_COLUMNS: u16 = 9;
 /// `123.45 ms` and the bar of heat.
 const RTT_COLUMNS: u16 = 10 + HEAT_COLUMNS;
-#[allow(clippy::cast_possible_truncation, reason = "is 5")]
-const HEAT_COLUMNS: u16 = HEAT_MAX as u16;
+/// The greatest heat.
+const HEAT_COLUMNS: u16 = 5;
 
 /// Rows below the header from which on there is a pane, and the rows of the pane with its title.
 const PANE_SCREEN_ROWS_MIN: u16 = 10;
