@@ -32,9 +32,7 @@ pub(super) enum Effect {
 impl State {
     /// Handles a key.
     pub(super) fn press(&mut self, key: Key, now: Now) -> Effect {
-        if self.paused.is_none() {
-            self.now = now;
-        }
+        self.tick(now);
         let effect = match key {
             Key::Interrupt => Effect::Quit,
             _ if self.filter_before.is_some() => self.press_in_filter(key),

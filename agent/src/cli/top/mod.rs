@@ -1,7 +1,7 @@
 //! `serf top`
 //!
-//! The core is pure: [`State`](state::State) takes answers of the agent and keys, each with the time, and
-//! [`view`](view::view) draws it into a buffer. The shell around it has the terminal ([`screen`]) and the connections
+//! The core is pure: [`State`] takes answers of the agent and keys, each with the time, and
+//! [`view`](mod@view) draws it into a buffer. The shell around it has the terminal ([`screen`]) and the connections
 //! ([`feed`]).
 
 mod events;

@@ -48,7 +48,7 @@ pub(super) fn run(state: State, poller: Poller, interval: Duration) -> Outcome {
     spawn(&news, |news| _ = await_signal(news))?;
     spawn(&news, move |news| follow_for_ever(&options, interval, news))?;
     spawn(&news, move |news| poll_for_ever(poller, interval, &asked, news))?;
-    screen.show(state, interval, &inputs, &asks)
+    screen.show(state, &inputs, &asks)
 }
 
 /// The terminal in raw mode and on its alternate screen, until dropped. `ratatui` also restores it before the message of a
@@ -70,7 +70,7 @@ impl Screen {
         }
     }
 
-    fn show(mut self, mut state: State, interval: Duration, inputs: &Receiver<Input>, asks: &Sender<Ask>) -> Outcome {
+    fn show(mut self, mut state: State, inputs: &Receiver<Input>, asks: &Sender<Ask>) -> Outcome {
         let mut visible = Vec::new();
         loop {
             self.draw(&mut state).map_err(unusable)?;
@@ -79,10 +79,12 @@ impl Screen {
                 _ = asks.send(Ask::Visible(names.clone()));
                 visible = names;
             }
-            // Without an input the frame is drawn again: the rates fall.
-            let first = match inputs.recv_timeout(interval) {
+            let first = match inputs.recv_timeout(TICK) {
                 Ok(input) => Some(input),
-                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Timeout) => {
+                    state.tick(Now::read());
+                    None
+                }
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             };
             // Many inputs at once need one frame only.
@@ -201,6 +203,9 @@ fn await_signal(news: &SyncSender<Input>) -> io::Result<()> {
         }
     })
 }
+
+/// When the clock and the rates are drawn again without an input.
+const TICK: Duration = Duration::from_secs(1);
 
 /// Inputs that wait for the next frame. When they are more, the thread that reads events waits, and the agent drops the
 /// events of a client that does not read.

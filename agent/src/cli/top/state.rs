@@ -159,11 +159,16 @@ impl State {
         }
     }
 
-    /// Takes an input. While paused the view stays as it is, except for answers to keys and a lost connection.
-    pub(super) fn apply(&mut self, news: News, now: Now) {
+    /// Notes the time. While paused it stands still.
+    pub(super) fn tick(&mut self, now: Now) {
         if self.paused.is_none() {
             self.now = now;
         }
+    }
+
+    /// Takes an input. While paused the view stays as it is, except for answers to keys and a lost connection.
+    pub(super) fn apply(&mut self, news: News, now: Now) {
+        self.tick(now);
         match (news, &mut self.paused) {
             (News::Polled(poll), Some(paused)) => {
                 self.lost = None;

@@ -504,7 +504,7 @@ fn rates_are_averaged_over_ten_seconds() {
     top.poll(&three(), &[]);
     assert!(top.screen().contains("events/s 0.4  queries/s 4.0"), "{}", top.screen());
     top.after(5);
-    top.poll(&three(), &[]);
+    top.state.tick(top.now);
     assert!(top.screen().contains("queries/s 2.0"), "{}", top.screen());
     top.after(3);
     top.poll(&three(), &[]);
