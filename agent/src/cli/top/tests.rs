@@ -149,10 +149,10 @@ fn the_screen_shows_members_events_figures_and_keys() {
 a  3 members:  2 alive  0 suspected  0 leaving  0 left  1 failed
 events/s 2.0  queries/s 0.0  health 0 (good)  encrypted yes  12:00:01
 zones:  east 1/1 live  west 1/2 live
-name ^    address        status     zone  rtt              tags
-a         10.0.0.1:7946  alive      east    0.00 ms #      role=web,zone=east
-b         10.0.0.2:7946  alive      west    61.2 ms ####   role=db,zone=west
-c         10.0.0.3:7946  failed     west          -        zone=west
+name ^    address        status     zone    rtt              tags
+a         10.0.0.1:7946  alive      east      0.00 ms #      role=web,zone=east
+b         10.0.0.2:7946  alive      west      61.2 ms ####   role=db,zone=west
+c         10.0.0.3:7946  failed     west            -        zone=west
 
 
 
@@ -189,6 +189,23 @@ c         failed             -
 12:00:01  member-failed  c
 
 q quit  s sort  r reverse  / filter  f \u{2026}
+"
+    );
+}
+
+#[test]
+fn a_very_small_screen_keeps_half_for_the_table() {
+    assert_eq!(
+        normal(30, 8).screen(),
+        "\
+a  3 members:  2 alive
+0 suspected  0 leaving  0 left
+1 failed
+events/s 2.0  queries/s 0.0
+name ^    status     rtt
+a         alive        0.00 ms
+b         alive        61.2 ms
+q quit  s sort  r reverse  / \u{2026}
 "
     );
 }
@@ -536,10 +553,10 @@ events/s 2.0  queries/s 0.0  health 0 (good)  encrypted yes
 12:00:01
 zones:  east 1/1 live  west 1/2 live
 
-name      status     zone  rtt              tags
-a         alive      east    0.00 ms #      role=web,zone=e\u{2026}
-b         alive      west    61.2 ms ####   role=db,zone=we\u{2026}
-c         failed     west          -        zone=west"
+name      status     zone    rtt              tags
+a         alive      east      0.00 ms #      role=web,zone\u{2026}
+b         alive      west      61.2 ms ####   role=db,zone=\u{2026}
+c         failed     west            -        zone=west"
     );
     assert_eq!(view::whole(&top.state, 80).lines().count(), 8);
 }

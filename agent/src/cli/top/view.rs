@@ -93,8 +93,9 @@ struct Parts {
 
 impl Parts {
     fn new(header: usize, area: Rect) -> Self {
-        // The table keeps its heading and a row.
-        let header = u16::try_from(header).unwrap_or(u16::MAX).min(area.height.saturating_sub(2));
+        // The table keeps its heading and a row, and half of the screen.
+        let header_max = area.height.saturating_sub(2).min(area.height.div_ceil(2));
+        let header = u16::try_from(header).unwrap_or(u16::MAX).min(header_max);
         let left = area.height - header;
         let footer = u16::from(left > 2);
         let pane = if left >= PANE_SCREEN_ROWS_MIN { (left / 3).clamp(PANE_ROWS_MIN, PANE_ROWS_MAX) } else { 0 };
@@ -145,9 +146,9 @@ impl Widths {
             let widest = cells.iter().map(|cells| Span::raw(text(cells)).width()).max().unwrap_or_default();
             u16::try_from(widest).unwrap_or(max).min(max)
         };
-        let (status, rtt) = (STATUS_COLUMNS, RTT_COLUMNS);
+        let (status, rtt) = (STATUS_COLUMNS, if columns >= 36 { RTT_COLUMNS } else { MILLIS_COLUMNS });
         let address = if columns >= 64 { widest(|it| &it.address, columns / 3).max(7) } else { 0 };
-        let zone = if columns >= 56 && has_zones { widest(|it| &it.zone, columns / 6).clamp(4, 16) } else { 0 };
+        let zone = if columns >= 56 && has_zones { widest(|it| &it.zone, columns / 6).clamp(6, 16) } else { 0 };
         let taken: u16 = [address, status, zone, rtt].iter().filter(|it| **it > 0).map(|it| it + GAP).sum();
         let left = columns.saturating_sub(taken);
         let wish = widest(|it| &it.name, columns / 2).max(NAME_COLUMNS_MIN);
@@ -212,6 +213,7 @@ fn draw_head(state: &State, widths: &Widths, is_interactive: bool, area: Rect, b
 fn draw_row(cells: &Cells, widths: &Widths, x: u16, y: u16, buffer: &mut Buffer) {
     let plain = Style::new();
     let (rtt, style) = match &cells.rtt {
+        Some((text, heat)) if widths.rtt < RTT_COLUMNS => (format!("{text:>9}"), heat_style(*heat)),
         Some((text, heat)) => (format!("{text:>9} {}", "#".repeat(*heat)), heat_style(*heat)),
         None => (format!("{:>9}", "-"), plain),
     };
@@ -288,10 +290,9 @@ fn put(text: &str, style: Style, x: u16, y: u16, width: u16, buffer: &mut Buffer
 const GAP: u16 = 2;
 const NAME_COLUMNS_MIN: u16 = 8;
 const STATUS_COLUMNS: u16 = 9;
-/// `123.45 ms` and the bar of heat.
-const RTT_COLUMNS: u16 = 10 + HEAT_COLUMNS;
-/// The greatest heat.
-const HEAT_COLUMNS: u16 = 5;
+/// The number of a round-trip time, and with it the bar of heat.
+const MILLIS_COLUMNS: u16 = 9;
+const RTT_COLUMNS: u16 = MILLIS_COLUMNS + 1 + 5;
 
 /// Rows below the header from which on there is a pane, and the rows of the pane with its title.
 const PANE_SCREEN_ROWS_MIN: u16 = 10;
