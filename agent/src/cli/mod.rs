@@ -19,6 +19,7 @@ mod query;
 mod reachability;
 mod rtt;
 mod tags;
+mod top;
 mod usage;
 mod version;
 mod why;
@@ -408,6 +409,7 @@ const COMMANDS: &[Command] = &[
     reachability::COMMAND,
     rtt::COMMAND,
     tags::COMMAND,
+    top::COMMAND,
     version::COMMAND,
     why::COMMAND,
 ];

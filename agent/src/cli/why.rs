@@ -31,7 +31,8 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
     Ok(())
 }
 
-fn text(node: &str, why: &Why) -> String {
+/// Describes the evidence. Text of other nodes is escaped.
+pub(super) fn text(node: &str, why: &Why) -> String {
     let Why { status, address, said_by, .. } = why;
     let (is_own_word, node, agent) = (said_by == node, shown(node), shown(&why.agent));
     let is_suspect = why.suspected.is_some() && why.gone.is_none();

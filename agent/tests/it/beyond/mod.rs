@@ -13,4 +13,5 @@ mod lab;
 mod readme;
 mod rolling;
 mod shell;
+mod top;
 mod why;
