@@ -45,9 +45,18 @@ impl Takeovers {
     }
 
     /// Removes the claim whose holder acked this sequence number.
-    fn acked(&mut self, seq: u32) -> Option<(MemberIdx, Arc<Peer>)> {
+    fn acked(&mut self, core: &Core, seq: u32) -> Option<(MemberIdx, Arc<Peer>)> {
         let (&idx, _) = self.0.iter().find(|(_, takeover)| takeover.seq == seq)?;
+        self.remove_stale(core, idx);
         self.0.remove(&idx).map(|takeover| (idx, takeover.claim))
+    }
+
+    /// Removes the claim if its name was forgotten in the meantime: the index may have another name, or none.
+    fn remove_stale(&mut self, core: &Core, idx: MemberIdx) {
+        let has_name = |claim: &Peer| core.roster.find_bytes(claim.name().as_bytes()) == Some(idx);
+        if self.0.get(&idx).is_some_and(|takeover| !has_name(&takeover.claim)) {
+            self.0.remove(&idx);
+        }
     }
 
     #[cfg(test)]
@@ -68,6 +77,7 @@ impl Swim {
     /// Starts a takeover: pings the last holder of the name. Of two claims the first is pending; the same address may
     /// replace it with a newer one.
     pub(super) fn ask_holder(&mut self, core: &mut Core, idx: MemberIdx, incarnation: u32, claim: PeerRef<'_>) {
+        self.takeovers.remove_stale(core, idx);
         if let Some(takeover) = self.takeovers.0.get_mut(&idx) {
             if incarnation > takeover.incarnation && takeover.claim.addr() == canonical(claim.addr) {
                 takeover.incarnation = incarnation;
@@ -88,6 +98,8 @@ impl Swim {
 
     /// Handles the timeout of a ping to the holder: pings once more, then completes the takeover.
     pub(super) fn takeover_due(&mut self, core: &mut Core, idx: MemberIdx) {
+        // Serf may have removed a holder that membership no longer knew, or was told to. Claims are repeated.
+        self.takeovers.remove_stale(core, idx);
         let Some(takeover) = self.takeovers.0.get_mut(&idx).filter(|takeover| takeover.due <= core.now) else { return };
         if takeover.asked_twice {
             return self.take_over(core, idx);
@@ -119,7 +131,7 @@ impl Swim {
 
     /// The holder answered: it keeps the name, and gets the accusation so that it can refute.
     pub(super) fn holder_acked(&mut self, core: &mut Core, seq: u32) {
-        let Some((idx, claim)) = self.takeovers.acked(seq) else { return };
+        let Some((idx, claim)) = self.takeovers.acked(core, seq) else { return };
         core.met.note(Sometimes::NameDefended);
         self.conflict(core, idx, claim.announced());
         self.ping_accusing(core, idx);
