@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use serf_proto::limits::STREAM_MESSAGE_BYTES_MAX;
-use serf_proto::{Rng, Seed};
+use serf_proto::{Node, Rng, Seed};
 
 use super::invariants::{self, Invariants};
 use super::world::ChaosWorld;
@@ -133,14 +133,15 @@ impl<'a> FinalChecks<'a> {
         self.violations.extend(wrong);
     }
 
-    /// Checks that no node's state exceeds its bound: per member the size of a push/pull record, plus a fixed share for
-    /// the rest.
+    /// Checks that no node's state exceeds its bound: per member the size of a push/pull record, the incomplete messages of
+    /// its streams, which have a bound of their own, and a fixed share for the rest.
     fn check_memory(&mut self) {
         for node in self.world.all(HostState::Up) {
             let bytes = self.world.content_bytes(node);
             self.content_bytes_max = self.content_bytes_max.max(bytes);
             let (known, sent) = self.world.members_weight(node);
-            let bound = CONTENT_BYTES_MAX + known * MEMBER_CONTENT_BYTES_MAX;
+            let unfinished = self.world.node(node).map_or(0, Node::streams_unfinished_bytes);
+            let bound = CONTENT_BYTES_MAX + known * MEMBER_CONTENT_BYTES_MAX + unfinished * BYTE_CONTENT_BYTES;
             if bytes > bound {
                 self.note(node, Finding::ContentTooLarge { bytes, bound });
             }
@@ -274,6 +275,9 @@ const CONTENT_BYTES_MAX: usize = 8 << 20;
 /// Bound of the state per member: the longest name, in several places, and the longest metadata, of which one byte
 /// takes up to four in the debug text.
 const MEMBER_CONTENT_BYTES_MAX: usize = 6 << 10;
+
+/// A byte in the debug text, as in `255, `.
+const BYTE_CONTENT_BYTES: usize = 5;
 
 /// How much longer a ping to the address in an alive message may be than that message: both carry a name and an
 /// address, the ping also those of its sender.

@@ -142,6 +142,7 @@ pub(crate) fn both_agents_report_a_keyring_file_that_cannot_be_written() {
     ours.join(&[theirs.addr]);
     theirs.sees_alive(2);
     ours.sees_alive(2);
+    std::fs::remove_dir_all(scratch.path()).unwrap();
     let text = theirs.command(&["keys", "-install", &second_text]).unwrap_err();
     assert!(text.contains("2/2 nodes reported failure"), "{text}");
     assert_eq!(text.matches("Failed to write keyring file: ").count(), 2, "{text}");

@@ -174,9 +174,15 @@ fn the_clocks_of_others_follow_a_node_that_returns_with_the_time_of_an_event_tha
     // Only one of the others exchanges states with it.
     cluster.command(2, |node, now, out| node.join(now, &[addr(1)], OldEvents::Deliver, out)).unwrap();
     cluster.run(secs(5));
+    cluster.cut_off(2);
     cluster.command(0, |node, now, out| node.user_event(now, "new", b"", Coalescing::Forbid, out)).unwrap();
     cluster.run(secs(3));
+    cluster.lost_ways.clear();
+    cluster.run(secs(4));
     assert_eq!(cluster.user_events(2), ["new"]);
+    for node in cluster.nodes.iter().flatten() {
+        assert_eq!(node.stats().dropped(DropReason::Malformed), 0, "a window of no times is not answered");
+    }
 }
 
 #[test]
