@@ -284,25 +284,22 @@ impl Node {
         let until = self.core.now + self.core.cfg.swim().probe_timeout;
         let bits = buckets_bits(self.swim.members_known());
         self.gossip.anti_entropy.open = Some(Open { peer, salt, bits, until });
-        let sums = self.bucket_sums(salt, bits);
+        let sums = sums(self.bucketed(salt, bits), bits);
         self.send_frame(peer, |w| native::encode_buckets(salt, &sums, w));
     }
 
-    /// The low halves of the sums of each bucket's rows.
-    fn bucket_sums(&self, salt: u64, bits: u32) -> Vec<u32> {
-        sums(self.hashed_rows(salt).map(|row| (row.bucket(bits), short(row.hash))), bits)
+    /// The live members, each with its bucket and the low half of its row's hash.
+    fn bucketed(&self, salt: u64, bits: u32) -> impl Iterator<Item = (usize, u32)> + '_ {
+        self.hashed_rows(salt).map(move |row| (row.bucket(bits), short(row.hash)))
     }
 
     /// Step 3: answers with the rows of the buckets that differ, as many as two packets hold.
     fn answer_buckets(&mut self, peer: MemberIdx, buckets: &Buckets<'_>) {
         let bits = buckets.sums.len().trailing_zeros();
-        let ours: Vec<(usize, u32)> =
-            self.hashed_rows(buckets.salt).map(|row| (row.bucket(bits), short(row.hash))).collect();
-        let mut differ: Vec<bool> = sums(ours.iter().copied(), bits)
-            .iter()
-            .zip(buckets.sums.iter())
-            .map(|(ours, theirs)| *ours != theirs)
-            .collect();
+        let ours: Vec<(usize, u32)> = self.bucketed(buckets.salt, bits).collect();
+        let sums = sums(ours.iter().copied(), bits);
+        let mut differ: Vec<bool> =
+            sums.iter().zip(buckets.sums.iter()).map(|(ours, theirs)| *ours != theirs).collect();
         let count = differ.iter().filter(|differs| **differs).count();
         // Equal rows: the clocks differ, unless news arrived in between.
         let is_clocks = count == 0 && self.is_quiet();

@@ -211,9 +211,6 @@ impl Serf {
     pub(crate) fn compare_events(&mut self, core: &Core, remote: EventWindow, salt: u64) -> Option<Vec<u32>> {
         let (Ok(reached) | Err(reached)) = self.clocks.event.follow(core.now, remote.last);
         self.events.settle_until(reached.min(remote.last));
-        if remote.times == 0 {
-            return None;
-        }
         let differs = self.events.differs(core, self.clocks.event, remote, salt)?;
         differs.then(|| self.events.hashes(remote.last, remote.times))
     }

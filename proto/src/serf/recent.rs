@@ -93,11 +93,11 @@ impl<T: Remembered> Recent<T> {
         self.times.iter().rev().flat_map(|(&time, items)| items.iter().rev().map(move |item| (time, item)))
     }
 
-    /// The items of a range of Lamport times, newest first.
+    /// The items of a range of Lamport times, newest first. None if `first` is after `last`.
     pub(super) fn range_newest_first(&self, first: u64, last: u64) -> impl Iterator<Item = (u64, &T)> {
-        // An empty range must not be passed on: it panics.
-        let range = first..=last.max(first);
-        self.times.range(range).rev().flat_map(|(&time, items)| items.iter().rev().map(move |item| (time, item)))
+        // The map panics for such a range.
+        let range = (first <= last).then(|| self.times.range(first..=last));
+        range.into_iter().flatten().rev().flat_map(|(&time, items)| items.iter().rev().map(move |item| (time, item)))
     }
 
     /// Times before this one are unknown: some of their items were evicted.

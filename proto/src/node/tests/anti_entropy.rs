@@ -422,6 +422,10 @@ fn a_message_beyond_a_bound_is_malformed() {
         ([&[0x51, 1, 8][..], &[0; 8], &ping].concat(), false),
         ([&[0x51, 2, 0][..], &[0; 8], &ping].concat(), false),
         ([&[0x51, 1, 0][..], &[0; 8], &ping].concat(), true),
+        // An event window of no times: it has no sum, and ends somewhere.
+        ([&[0x51, 1, 4][..], &[0; 8], &[7, 0], &[0; 4], &ping].concat(), true),
+        ([&[0x51, 1, 4][..], &[0; 8], &[7, 0], &[1, 0, 0, 0], &ping].concat(), false),
+        ([&[0x51, 1, 4][..], &[0; 8], &[0, 0], &[0; 4], &ping].concat(), false),
         // A ping that is cut, or longer than it says.
         ([&[0x51, 1, 0][..], &[0; 8], &ping[..2]].concat(), false),
         ([&[0x51, 1, 0][..], &[0; 8], &ping, &[0]].concat(), false),

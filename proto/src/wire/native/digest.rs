@@ -180,9 +180,11 @@ fn decode_probe(body: &[u8]) -> Option<AntiEntropy<'_>> {
 
 fn take_window(rest: &mut &[u8]) -> Option<EventWindow> {
     let (last, times) = take_range(rest, 0)?;
-    let (digest, tail) = rest.split_first_chunk()?;
+    let (&digest, tail) = rest.split_first_chunk()?;
     *rest = tail;
-    Some(EventWindow { last, times, digest: u32::from_le_bytes(*digest) })
+    let digest = u32::from_le_bytes(digest);
+    // No times have no events, whose sum is 0.
+    (times > 0 || digest == 0).then_some(EventWindow { last, times, digest })
 }
 
 /// The last Lamport time of a range, and the number of times in it, at least `times_min`.
