@@ -19,6 +19,7 @@ mod query;
 mod reachability;
 mod rtt;
 mod tags;
+#[cfg(feature = "top")]
 mod top;
 mod usage;
 mod version;
@@ -409,6 +410,7 @@ const COMMANDS: &[Command] = &[
     reachability::COMMAND,
     rtt::COMMAND,
     tags::COMMAND,
+    #[cfg(feature = "top")]
     top::COMMAND,
     version::COMMAND,
     why::COMMAND,

@@ -35,7 +35,7 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
 pub(super) fn text(node: &str, why: &Why) -> String {
     let Why { status, address, said_by, .. } = why;
     let (is_own_word, node, agent) = (said_by == node, shown(node), shown(&why.agent));
-    let is_suspect = why.suspected.is_some() && why.gone.is_none();
+    let is_suspect = why.is_suspect();
     let how = if is_suspect { format!("{status}, but suspected") } else { status.clone() };
     let mut out = format!("{node} ({address}) is {how}, as {agent} sees it.\n");
     if why.suspected.is_none() && why.gone.is_none() {

@@ -29,6 +29,13 @@ pub struct Why {
     pub said_by: String,
 }
 
+impl Why {
+    /// Whether the member is suspected now.
+    pub const fn is_suspect(&self) -> bool {
+        self.suspected.is_some() && self.gone.is_none()
+    }
+}
+
 /// When and how the agent learned of a state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {

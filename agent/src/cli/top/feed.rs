@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::rows::Lookup;
+use super::rows::{Lookup, is_live};
 use super::screen::Input;
 use super::state::{News, Offers, Poll, WhyAnswer};
 use crate::rpc::{Client, ClientError, ClientOptions, Coordinate, Member, UNSUPPORTED_COMMAND};
@@ -133,7 +133,7 @@ impl Poller {
         let mut lookup = Lookup { rtt, accusers: None };
         if self.offers.why {
             match self.with_client(|client| client.why(name)) {
-                Ok(why) => lookup.accusers = (why.suspected.is_some() && why.gone.is_none()).then_some(why.accusers),
+                Ok(why) => lookup.accusers = why.is_suspect().then_some(why.accusers),
                 Err(ClientError::Refused(_)) => (self.is_old, self.offers.why) = (true, false),
                 Err(error) => return Err(error),
             }
@@ -151,10 +151,6 @@ impl Poller {
             answer => answer,
         }
     }
-}
-
-fn is_live(member: &Member) -> bool {
-    member.status == "alive" || member.status == "leaving"
 }
 
 /// Polls until the screen is gone.

@@ -1,7 +1,5 @@
 //! The lines above the table.
 
-use std::collections::BTreeMap;
-
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 
@@ -51,9 +49,8 @@ fn alerts(state: &State) -> Vec<Span<'static>> {
 /// The agent, and the members by status.
 fn sizes(state: &State) -> Vec<Span<'static>> {
     let name = state.figure("agent", "name").map_or_else(|| "-".into(), |name| shown(name).into_owned());
-    let count = |status: Shown| state.rows.iter().filter(|row| row.status() == status).count();
     let item = |status: Shown| {
-        let count = count(status);
+        let count = state.counts.status(status);
         let style = if count == 0 { Style::new() } else { status_style(status) };
         Span::styled(format!("{count} {}", status.name()), style)
     };
@@ -95,28 +92,23 @@ fn figures(state: &State) -> Vec<Span<'static>> {
 
 /// The live members of each zone, nothing when no member has the tag.
 fn zones(state: &State) -> Vec<Span<'static>> {
-    let mut zones: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
-    for row in &state.rows {
-        let zone = zones.entry(row.zone(&state.zone_tag)).or_default();
-        zone.0 += usize::from(row.is_live());
-        zone.1 += 1;
-    }
-    let without = zones.remove("");
-    if zones.is_empty() {
+    if !state.counts.has_zones() {
         return Vec::new();
     }
+    let zones = &state.counts.zones;
+    let without = zones.get("");
+    let named = zones.iter().filter(|(name, _)| !name.is_empty());
+    let more = named.clone().count().saturating_sub(ZONES_MAX);
     let item = |name: &str, (live, all): (usize, usize)| {
         let style = if live == all { Style::new() } else { Style::new().fg(Color::Yellow) };
         Span::styled(format!("{name} {live}/{all} live"), style)
     };
     let mut items = vec![Span::raw("zones:")];
-    items.extend(
-        zones.iter().take(ZONES_MAX).map(|(name, counts)| item(&shown(start_of(name, ZONE_BYTES_MAX)), *counts)),
-    );
-    if zones.len() > ZONES_MAX {
-        items.push(Span::raw(format!("and {} more", zones.len() - ZONES_MAX)));
+    items.extend(named.take(ZONES_MAX).map(|(name, counts)| item(&shown(start_of(name, ZONE_BYTES_MAX)), *counts)));
+    if more > 0 {
+        items.push(Span::raw(format!("and {more} more")));
     }
-    items.extend(without.map(|counts| item("(none)", counts)));
+    items.extend(without.map(|counts| item("(none)", *counts)));
     items
 }
 

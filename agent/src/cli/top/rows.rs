@@ -1,6 +1,7 @@
 //! The rows of the table: their order, their filter and their cells.
 
 use core::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::quote::shown;
@@ -91,6 +92,11 @@ impl Column {
     }
 }
 
+/// Whether a member still takes part.
+pub(super) fn is_live(member: &Member) -> bool {
+    matches!(member.status.as_str(), "alive" | "leaving")
+}
+
 impl Row {
     pub(super) fn status(&self) -> Shown {
         match self.member.status.as_str() {
@@ -101,11 +107,6 @@ impl Row {
             "failed" => Shown::Failed,
             _ => Shown::Other,
         }
-    }
-
-    /// Whether the member still takes part.
-    pub(super) fn is_live(&self) -> bool {
-        matches!(self.status(), Shown::Alive | Shown::Suspected | Shown::Leaving)
     }
 
     pub(super) fn zone(&self, zone_tag: &str) -> &str {
@@ -148,6 +149,36 @@ impl Row {
             rtt: self.lookup.rtt.map(|rtt| (millis(rtt), heat(rtt))),
             tags: shown(&tags::join(&self.member.tags)).into_owned(),
         }
+    }
+}
+
+/// The members by status and by zone. Counted once for each answer of the agent, not for each frame.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counts {
+    statuses: BTreeMap<Shown, usize>,
+    /// The live members and all of each zone. The name is empty for those without the tag.
+    pub(super) zones: BTreeMap<String, (usize, usize)>,
+}
+
+impl Counts {
+    pub(super) fn of(rows: &[Row], zone_tag: &str) -> Self {
+        let mut counts = Self::default();
+        for row in rows {
+            *counts.statuses.entry(row.status()).or_default() += 1;
+            let (live, all) = counts.zones.entry(row.zone(zone_tag).to_owned()).or_default();
+            *live += usize::from(is_live(&row.member));
+            *all += 1;
+        }
+        counts
+    }
+
+    pub(super) fn status(&self, status: Shown) -> usize {
+        self.statuses.get(&status).copied().unwrap_or_default()
+    }
+
+    /// Whether any member has the tag.
+    pub(super) fn has_zones(&self) -> bool {
+        self.zones.keys().any(|name| !name.is_empty())
     }
 }
 

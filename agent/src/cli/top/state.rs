@@ -7,7 +7,7 @@ use std::time::Instant;
 use jiff::civil::Time;
 
 use super::events::{Happening, Rate, Severity};
-use super::rows::{Column, Lookup, Row, Shown};
+use super::rows::{Column, Counts, Lookup, Row, Shown, is_live};
 use super::view;
 use crate::quote::{shown, start_of};
 use crate::rpc::{EventRecord, Member, PartitionShare, Record, Stats, Why};
@@ -84,6 +84,7 @@ pub(super) struct State {
     pub(super) offers: Offers,
     /// All members, sorted by name.
     pub(super) rows: Vec<Row>,
+    pub(super) counts: Counts,
     /// Indices of the rows that pass the filters, in the order of the table.
     pub(super) order: Vec<usize>,
     pub(super) sort: Column,
@@ -139,6 +140,7 @@ impl State {
             stats: Stats::new(),
             offers: Offers::default(),
             rows: Vec::new(),
+            counts: Counts::default(),
             order: Vec::new(),
             sort: Column::Name,
             is_reversed: false,
@@ -230,13 +232,14 @@ impl State {
             if member.status != "alive" {
                 lookup.accusers = None;
             }
-            if member.status != "alive" && member.status != "leaving" {
+            if !is_live(&member) {
                 lookup.rtt = None;
             }
             self.note_suspicion(&member, old.as_ref(), &lookup);
             self.rows.push(Row { member, lookup });
         }
         self.rows.sort_unstable_by(|a, b| a.member.name.cmp(&b.member.name));
+        self.counts = Counts::of(&self.rows, &self.zone_tag);
         self.arrange();
     }
 

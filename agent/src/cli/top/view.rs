@@ -172,10 +172,9 @@ fn draw_table(state: &State, visible: Range<usize>, is_interactive: bool, area: 
     if area.is_empty() {
         return;
     }
-    let has_zones = state.rows.iter().any(|row| !row.zone(&state.zone_tag).is_empty());
     let first = visible.start;
     let cells: Vec<Cells> = state.order[visible].iter().map(|at| state.rows[*at].cells(&state.zone_tag)).collect();
-    let widths = Widths::new(&cells, has_zones, area.width);
+    let widths = Widths::new(&cells, state.counts.has_zones(), area.width);
     let (head, body) = split(area, 1);
     draw_head(state, &widths, is_interactive, head, buffer);
     if cells.is_empty() && !body.is_empty() {
