@@ -103,7 +103,7 @@ fn agents(network: &Network, directory: &Directory) -> Vec<Agent> {
     let agent = |host: usize| {
         let said = said(directory, host);
         let event = if host == 5 { "*" } else { "partition" };
-        let script = "echo BEGIN; env | grep -e ^SERF_EVENT -e ^SERF_PARTITION | sort; cat";
+        let script = "env | grep -e ^SERF_EVENT -e ^SERF_PARTITION | sort; cat; echo END";
         let handler = format!("-event-handler={event}=({script}) >> {said}");
         let (node, bind) = (format!("-node=n{host}"), format!("-bind={}", address(host)));
         let (metrics, config) = (format!("-metrics-addr={}:9973", address(host)), format!("-config-file={quick}"));
@@ -167,7 +167,7 @@ fn a_cut_by_nftables_is_signalled_on_each_side_and_so_is_its_end() {
         let mut text = String::new();
         wait_for(&format!("{what} at {host}"), || {
             text.push_str(&read_new(&said(&directory, host), &mut read[host]));
-            text.split("BEGIN\n").find(|run| run.contains(what)).map(str::to_owned)
+            text.split_inclusive("END\n").find(|run| run.contains(what) && run.ends_with("END\n")).map(str::to_owned)
         })
     };
     for (host, what) in [(1, expected(2, "no", "z2")), (2, expected(2, "no", "z2")), (3, expected(3, "yes", "z1"))] {
