@@ -7,6 +7,8 @@
 
 #![cfg(unix)]
 
+#[path = "it/ports.rs"]
+mod ports;
 #[expect(dead_code, reason = "the other tests use more of it")]
 #[path = "it/process.rs"]
 mod process;
@@ -14,13 +16,13 @@ mod process;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use ports::free_address;
 use process::{ANY_PORT, Agent, Directory, eventually};
 use serf_agent::rpc::{Client, KeyReport, UserEvent};
 use serf_tokio::serf_proto::{AfterLeave, Snapshot};
@@ -171,11 +173,6 @@ fn random_below(most: u64) -> u64 {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).expect("there is luck");
     u64::from_le_bytes(bytes) % most
-}
-
-fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("is bound").to_string()
 }
 
 fn keyring(dir: &Path, name: &str, key: &Key) -> PathBuf {

@@ -3,9 +3,10 @@
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::thread;
 
+use crate::ports::free_at;
 use crate::support::{text, unhex, vectors};
 use serde_json::Value;
 use serf_agent::cli::{Environment, Terminal, run};
@@ -115,7 +116,7 @@ fn every_recorded_session_gives_the_same_requests_and_output() {
 
 #[test]
 fn commands_without_an_agent_end_as_recorded() {
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port is free").port();
+    let port = free_at(Ipv4Addr::LOCALHOST.into()).port();
     for entry in vectors("cli.json").as_array().expect("is a list") {
         let args = argv(entry)[1..].to_vec();
         let has = |part: &str| text(entry, "stdout").contains(part);

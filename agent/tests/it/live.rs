@@ -2,9 +2,10 @@
 //! `/usr/bin/serf` is not installed (`apt-get install serf`); `SERF_REFERENCE` names another one.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+
+use crate::ports::free_address;
 
 /// HashiCorp's binary, if it is installed.
 fn reference() -> Option<PathBuf> {
@@ -14,11 +15,6 @@ fn reference() -> Option<PathBuf> {
     }
     eprintln!("NOT RUN: {} is not installed", path.display());
     None
-}
-
-fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("is bound").to_string()
 }
 
 /// HashiCorp's agent, killed on drop.

@@ -4,6 +4,7 @@
 mod cli_vectors;
 mod gossip_thread;
 mod live;
+mod ports;
 mod rpc_vectors;
 mod support;
 

@@ -1,7 +1,6 @@
 //! Agents that are killed at the end of their test.
 
 use std::io::{BufRead, BufReader};
-use std::net::{TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -10,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+pub(crate) use crate::ports::free_address;
 use crate::process::within;
 
 /// Our binary.
@@ -42,15 +42,17 @@ pub(crate) struct Agent {
 impl Agent {
     pub(crate) fn start(binary: &str, name: &str, more: &[&str]) -> Self {
         // HashiCorp's agent cannot choose a port, and another process may take ours before its start.
+        let mut said = String::new();
         for _ in 0..5 {
-            if let Some(agent) = Self::try_start(binary, name, more) {
-                return agent;
+            match Self::try_start(binary, name, more) {
+                Ok(agent) => return agent,
+                Err(output) => said = output,
             }
         }
-        panic!("{name} did not start");
+        panic!("{name} did not start: {said}");
     }
 
-    fn try_start(binary: &str, name: &str, more: &[&str]) -> Option<Self> {
+    fn try_start(binary: &str, name: &str, more: &[&str]) -> Result<Self, String> {
         let (bind, rpc) = (free_address(), free_address());
         let mut process = Command::new(binary)
             .args(["agent", "-node", name, "-profile=local", "-bind", &bind, "-rpc-addr", &rpc])
@@ -60,10 +62,14 @@ impl Agent {
             .spawn()
             .expect("can be started");
         let mut lines = BufReader::new(process.stdout.take().expect("was piped")).lines();
-        let is_running = lines.by_ref().map_while(Result::ok).any(|line| line.contains("Log data will now stream"));
-        if !is_running {
+        let mut said = Vec::new();
+        let mut is_running = |line: String| {
+            said.push(line);
+            said.last().is_some_and(|line| line.contains("Log data will now stream"))
+        };
+        if !lines.by_ref().map_while(Result::ok).any(&mut is_running) {
             _ = process.wait();
-            return None;
+            return Err(said.join("\n"));
         }
         let log = Arc::new(Mutex::new(String::new()));
         let page = Arc::clone(&log);
@@ -74,7 +80,7 @@ impl Agent {
                 page.push('\n');
             }
         });
-        Some(Self { process, bind, rpc, log })
+        Ok(Self { process, bind, rpc, log })
     }
 
     pub(crate) fn log(&self) -> String {
@@ -144,18 +150,6 @@ pub(crate) fn serf(args: &[&str], env: &[(&str, &str)]) -> Ran {
     let mut command = Command::new(OURS);
     command.args(args).env_remove("SERF_RPC_ADDR").env_remove("SERF_RPC_AUTH").envs(env.iter().copied());
     command.output().expect("can be run").into()
-}
-
-/// An address that was just free for UDP and TCP.
-pub(crate) fn free_address() -> String {
-    for _ in 0..20 {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let address = listener.local_addr().expect("is bound");
-        if UdpSocket::bind(address).is_ok() {
-            return address.to_string();
-        }
-    }
-    panic!("no port is free for both");
 }
 
 /// Waits up to two minutes: gossip of HashiCorp's agents misses some members of a small cluster, and they exchange states

@@ -9,6 +9,7 @@ use simple_dns::rdata::{A, PTR, RData, SRV};
 use simple_dns::{CLASS, Name, Packet, ResourceRecord};
 use socket2::{Domain, Socket, Type};
 
+use crate::ports::free_at;
 use crate::process::{Agent, eventually};
 
 const LOOPBACK: &str = if cfg!(target_os = "macos") { "lo0" } else { "lo" };
@@ -134,7 +135,7 @@ fn a_failed_join_is_retried_until_it_succeeds() {
         return;
     }
     let cluster = cluster("again");
-    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("is free");
+    let port = free_at(Ipv4Addr::LOCALHOST.into());
     announce(&cluster["-discover=".len()..], port);
     let agent = Agent::start(&["-node=b", &cluster, &format!("-iface={LOOPBACK}")]);
     agent.wait("[ERR] agent.mdns: Failed to join:");
@@ -177,9 +178,9 @@ fn hashicorps_agent_finds_ours_and_ours_finds_it() {
     let (bind, ours_first, theirs_first) = (format!("-bind={ip}:0"), cluster("ours"), cluster("theirs"));
     let ours = |cluster: &str| Agent::start(&["-node=ours", &bind, cluster]);
     let theirs = |cluster: &str| {
-        let port = UdpSocket::bind((ip, 0)).and_then(|socket| socket.local_addr()).expect("a port is free").port();
+        let bind = format!("-bind={}", free_at(ip.into()));
         let mut command = Command::new(&reference);
-        command.args(["agent", "-node=theirs", &format!("-bind={ip}:{port}"), "-rpc-addr=127.0.0.1:0", cluster]);
+        command.args(["agent", "-node=theirs", &bind, "-rpc-addr=127.0.0.1:0", cluster]);
         Reference(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("can be started"))
     };
     let one = ours(&ours_first);

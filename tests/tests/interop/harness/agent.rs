@@ -1,7 +1,7 @@
 //! HashiCorp's agents: processes that end with the test, and whose logs must not contain warnings about our nodes.
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Receiver;
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rmpv::Value;
 use serf_tokio::Tags;
 
+use super::ports::free_at;
 use super::rpc::{Body, Rpc, bytes, field, map, text};
 use super::{Answers, Seen, View, answer, until};
 
@@ -67,7 +68,7 @@ pub(crate) struct Watch {
 impl Agent {
     /// Starts an agent on free ports and waits until it runs.
     pub(crate) fn start(name: &str, more: &[&str]) -> Self {
-        Self::start_where(name, free, more)
+        Self::start_where(name, || free_at(Ipv4Addr::LOCALHOST.into()), more)
     }
 
     /// Starts an agent at the address of a former one.
@@ -89,7 +90,7 @@ impl Agent {
     }
 
     fn try_start(name: &str, addr: SocketAddr, more: &[&str]) -> Result<Self, String> {
-        let rpc = free();
+        let rpc = free_at(Ipv4Addr::LOCALHOST.into());
         let mut process = Command::new(binary().expect("tests run only with it"))
             .args(["agent", "-node", name, "-profile=lan", "-log-level=debug"])
             .args([&format!("-bind={addr}"), &format!("-rpc-addr={rpc}")])
@@ -353,20 +354,6 @@ fn seen(member: &Value) -> Seen {
     };
     let port = field(member, "Port").as_u64().and_then(|port| u16::try_from(port).ok()).expect("a port");
     Seen { status: text(member, "Status"), tags, addr: SocketAddr::new(ip, port) }
-}
-
-/// Returns an address whose port is free for TCP and UDP and was not returned before.
-fn free() -> SocketAddr {
-    static GIVEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
-    loop {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("there are ports");
-        let addr = listener.local_addr().expect("is bound");
-        let mut given = GIVEN.lock().expect("nothing here panics");
-        if UdpSocket::bind(addr).is_ok() && !given.contains(&addr.port()) {
-            given.push(addr.port());
-            return addr;
-        }
-    }
 }
 
 /// Reads a log on a thread, so that the agent never blocks on a full pipe.

@@ -2,6 +2,9 @@
 
 mod agent;
 mod ours;
+#[expect(dead_code, reason = "the tests of the agent use more of it")]
+#[path = "../../../../agent/tests/it/ports.rs"]
+mod ports;
 mod rpc;
 
 use std::collections::BTreeMap;
