@@ -1,6 +1,7 @@
 // Preloaded into the agent by `run`: counts the file operations below SHIM_DIR, and injects the fault SHIM_DO into the one with the
 // number SHIM_AT: fail (return the error number SHIM_ERRNO), kill (end the process before the operation) or tear (write half of the
-// bytes, then end the process; counts writes only). The fault, the operation and the path go to SHIM_LOG.
+// bytes, then end the process; counts writes only). The fault, the operation and the path go to SHIM_LOG. With SHIM_SLOW, each fsync
+// and fdatasync there takes that many seconds.
 //
 // Unnamed files that get their name later (O_TMPFILE, linkat) are not covered.
 #define _GNU_SOURCE
@@ -36,15 +37,21 @@ static int fails(const char *path, const char *name, int fd, const void *bytes, 
     return 1;
 }
 
-static int fails_fd(int fd, const char *name, const void *bytes, size_t length) {
-    char link[64], path[PATH_MAX];
+// The path of an open file; 0 if it has none.
+static int path_of(int fd, char path[PATH_MAX]) {
+    char link[64];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     int saved = errno;
-    ssize_t size = readlink(link, path, sizeof path - 1);
+    ssize_t size = readlink(link, path, PATH_MAX - 1);
     errno = saved;
     if (size < 0) return 0;
     path[size] = 0;
-    return fails(path, name, fd, bytes, length);
+    return 1;
+}
+
+static int fails_fd(int fd, const char *name, const void *bytes, size_t length) {
+    char path[PATH_MAX];
+    return path_of(fd, path) && fails(path, name, fd, bytes, length);
 }
 
 #define REAL(type, name, ...) type (*real)(__VA_ARGS__) = dlsym(RTLD_NEXT, name)
@@ -80,9 +87,16 @@ ssize_t write(int fd, const void *bytes, size_t length) {
     return real(fd, bytes, length);
 }
 
+static void wait_if_slow(int fd) {
+    const char *dir = getenv("SHIM_DIR"), *slow = getenv("SHIM_SLOW");
+    char path[PATH_MAX];
+    if (slow && dir && path_of(fd, path) && strncmp(path, dir, strlen(dir)) == 0) sleep(atoi(slow));
+}
+
 #define ON_FD(name)                             \
     int name(int fd) {                          \
         if (fails_fd(fd, #name, NULL, 0)) return -1; \
+        wait_if_slow(fd);                       \
         REAL(int, #name, int);                  \
         return real(fd);                        \
     }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serf_tokio::NodeState;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -103,18 +105,27 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// Leaves the cluster. Gives up after [`LEAVE_TIMEOUT`], or at a second signal.
+    /// Leaves the cluster. Gives up when the others were not told within [`LEAVE_TIMEOUT`], or at a second signal.
     async fn leave(&self, signals: &mut Signals) -> bool {
         self.agent.log.output("Gracefully shutting down agent...");
         let again = async { while matches!(signals.next().await, Signal::Dump | Signal::Capture) {} };
+        let leave = async {
+            let mut leave = pin!(self.agent.leave());
+            match timeout(LEAVE_TIMEOUT, &mut leave).await {
+                Ok(left) => Some(left),
+                // The others know. A disk that is slow to record it is no reason to report a failure.
+                Err(_) if self.agent.serf.state() == NodeState::Left => Some(leave.await),
+                Err(_) => None,
+            }
+        };
         tokio::select! {
-            left = timeout(LEAVE_TIMEOUT, self.agent.leave()) => match left {
-                Ok(Ok(())) => true,
-                Ok(Err(why)) => {
+            left = leave => match left {
+                Some(Ok(())) => true,
+                Some(Err(why)) => {
                     self.agent.log.output(&format!("Error: {why}"));
                     false
                 }
-                Err(_) => false,
+                None => false,
             },
             () = again => false,
         }
@@ -182,5 +193,5 @@ async fn finished(reading: &mut Option<JoinHandle<Result<Draft, DraftError>>>) -
     }
 }
 
-/// How long a leave caused by a signal may take.
+/// How long the news of a leave caused by a signal may take.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);

@@ -37,5 +37,7 @@ fn a_keyring_file_that_cannot_be_written_is_a_failure_of_its_member() {
     assert_eq!(why, "1/1 nodes reported failure");
     assert!(report.messages["one"].starts_with("Failed to write keyring file: "), "{report:?}");
     std::fs::create_dir(&gone).expect("can be made");
-    assert!(agent.client().install_key(&key(2).to_base64()).is_ok(), "once it can be written it is done");
+    // Not at the first try where the disk is so busy that the answer is late.
+    let install = || agent.client().install_key(&key(2).to_base64()).ok();
+    eventually("once it can be written it is done", install);
 }
