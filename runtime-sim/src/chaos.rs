@@ -12,8 +12,8 @@ struct UnderWay {
 }
 
 impl Network {
-    /// Injects random faults for a time, and lets the time pass: crashes and power failures with restarts, stalls,
-    /// partitions, one-way cuts, loss and delays, one to three at a time. The first host never goes down, so that a
+    /// Injects random faults for a time, and lets the time pass: crashes and power failures with restarts, stalls of hosts
+    /// and of clocks, partitions, one-way cuts, loss and delays, one to three at a time. The first host never goes down, so that a
     /// restarted node finds a seed. At the end all links are healed and all hosts are up.
     ///
     /// # Panics
@@ -41,7 +41,7 @@ impl Network {
             let at = 1 + self.random_below(u32::try_from(names.len() - 1).unwrap_or(u32::MAX)) as usize;
             &names[at]
         };
-        match self.random_below(8) {
+        match self.random_below(9) {
             kind @ 0..=2 => {
                 let host = two();
                 if self.is_up(host) {
@@ -61,7 +61,8 @@ impl Network {
                     under_way.links.push((until, self.partition(some, others)));
                 }
             }
-            6 => under_way.links.push((until, self.cut_one_way(one(), two()))),
+            6 => self.stop_clock(one(), until.saturating_sub(self.elapsed())),
+            7 => under_way.links.push((until, self.cut_one_way(one(), two()))),
             _ => under_way
                 .links
                 .push((until, self.lose_between(one(), two(), 0.2 + f64::from(self.random_below(60)) / 100.0))),

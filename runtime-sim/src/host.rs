@@ -30,8 +30,8 @@ pub(crate) struct HostEnv {
 
 thread_local! {
     static CURRENT: RefCell<Option<Arc<HostEnv>>> = const { RefCell::new(None) };
-    /// Set while a host's application catches up with the time: the clock of its runtime, and the virtual time at which
-    /// that clock began.
+    /// Set while a host's application catches up with the time: the clock of its runtime, and what the clock of the host
+    /// showed when that clock began.
     static LOCAL: RefCell<Option<(tokio::time::Instant, Instant)>> = const { RefCell::new(None) };
 }
 
@@ -88,12 +88,25 @@ impl HostEnv {
         })
     }
 
-    /// Returns the time of the host.
+    /// Returns what the clock of the host shows.
     pub(crate) fn time(&self) -> Instant {
         let local = LOCAL.with_borrow(|clock| clock.map(|(origin, base)| base + origin.elapsed()));
-        let now = self.world.now().max(local.unwrap_or(Instant::ZERO));
+        let now = self.world.with(|state| match state.hosts.get(self.index) {
+            Some(host) => host.clock.read(state.now),
+            None => state.now,
+        });
+        let now = now.max(local.unwrap_or(Instant::ZERO));
         let last = self.last.fetch_max(now.as_nanos(), Ordering::Relaxed);
         Instant::from_nanos(last.max(now.as_nanos()))
+    }
+
+    /// Returns the virtual time of what the host does now.
+    pub(crate) fn virtual_time(&self) -> Instant {
+        let shown = self.time();
+        self.world.with(|state| {
+            let at = state.hosts.get(self.index).and_then(|host| host.clock.when(shown));
+            at.unwrap_or(state.now)
+        })
     }
 
     pub(crate) fn sleep_for(&self, duration: Duration) -> Sleep {

@@ -76,7 +76,7 @@
 //! | partition, isolation | [`partition`](Network::partition), [`isolate`](Network::isolate) |
 //! | loss, delay or cut of a link, also one way | [`link`](Network::link) |
 //! | crash, power failure, restart | [`crash`](Network::crash), [`power_off`](Network::power_off), [`restart`](Network::restart) |
-//! | stall | [`pause`](Network::pause) |
+//! | stall of a host; of its clock alone | [`pause`](Network::pause), [`stop_clock`](Network::stop_clock) |
 //! | disk: full, slow, failing syncs, new | [`disk`](Network::disk) |
 //! | all of these, drawn from the seed | [`chaos`](Network::chaos) |
 //!
@@ -116,6 +116,7 @@
 mod chaos;
 mod check;
 mod checks;
+mod clock;
 mod digest;
 mod disk;
 mod executor;

@@ -457,6 +457,23 @@ impl Network {
         });
     }
 
+    /// Stops the clock of a host for a time, while its tasks go on handling what arrives: no timer fires, of its nodes and
+    /// of `tokio::time`. Afterwards the clock goes on from where it stood, and stays behind those of others. It belongs to
+    /// the host and not to its processes: a restart does not end the fault.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the host is unknown.
+    #[track_caller]
+    pub fn stop_clock(&self, host: &str, time: Duration) {
+        let index = self.index(host);
+        self.world.with(|state| {
+            if admit(state, format!("stop the clock of {host} for {time:?}")) {
+                state.stop_clock(index, state.now + time);
+            }
+        });
+    }
+
     /// Returns the disk of a host.
     ///
     /// # Panics

@@ -24,7 +24,7 @@ pub(crate) struct HostRuntime {
     pub(crate) env: Option<Arc<HostEnv>>,
     pub(crate) runtime: Runtime,
     parked: Arc<Parked>,
-    /// The clock of the runtime when it was made, and the virtual time of that moment.
+    /// The clock of the runtime when it was made, and what the clock of the host showed then.
     origin: tokio::time::Instant,
     base: Instant,
     /// How far that clock has come. tokio's timers have a resolution of a millisecond.
@@ -82,7 +82,8 @@ pub(crate) enum CatchUp {
 }
 
 impl HostRuntime {
-    pub(crate) fn new(env: Option<Arc<HostEnv>>, now: Instant) -> Self {
+    /// `shown` is what the clock of the host shows at the virtual time `now`.
+    pub(crate) fn new(env: Option<Arc<HostEnv>>, now: Instant, shown: Instant) -> Self {
         let parked = Arc::new(Parked::default());
         let noted = Arc::clone(&parked);
         let mut builder = tokio::runtime::Builder::new_current_thread();
@@ -94,7 +95,7 @@ impl HostRuntime {
             runtime,
             parked,
             origin,
-            base: now,
+            base: shown,
             position_ms: 0,
             pause: TICK_MIN,
             next_tick: now,
@@ -112,16 +113,18 @@ impl HostRuntime {
         self.next_tick
     }
 
-    /// Brings the clock to `now` and runs all tasks that are ready. `main` is polled beside them.
+    /// Brings the clock to `shown`, at the virtual time `now`, and runs all tasks that are ready. `main` is polled beside
+    /// them.
     pub(crate) fn run(
         &mut self,
         now: Instant,
+        shown: Instant,
         catch_up: CatchUp,
         quantum: Duration,
         mut main: impl FnMut(&mut Context<'_>) -> Poll<()>,
     ) {
         let _inside = self.env.as_ref().map(HostEnv::enter);
-        let target_ms = u64::try_from((now - self.base).as_millis()).unwrap_or(u64::MAX);
+        let target_ms = u64::try_from((shown - self.base).as_millis()).unwrap_or(u64::MAX);
         let behind = Duration::from_millis(target_ms.saturating_sub(self.position_ms));
         let deadline = self.origin + Duration::from_millis(target_ms);
         let before = self.parked.times.load(Ordering::Relaxed);

@@ -80,7 +80,7 @@ pub(crate) fn run<F: AsyncFn(Network)>(seed: u64, leave_out: BTreeSet<usize>, te
     let _closing = Closing { world: Arc::clone(&world), done };
     let network = Network::new(&world);
     let settings = network.settings();
-    let test_runtime = HostRuntime::new(None, Instant::ZERO);
+    let test_runtime = HostRuntime::new(None, Instant::ZERO, Instant::ZERO);
     let woken = Arc::new(BodyWaker { is_woken: AtomicBool::new(true), outer: Mutex::default() });
     let waker = Waker::from(Arc::clone(&woken));
     let mut body = Body { future: Box::pin(test(network)), woken, waker, is_over: false };
@@ -195,15 +195,21 @@ impl Simulation {
         if !self.world.with(|state| state.runs(host)) {
             return false;
         }
-        let (now, quantum) = (self.world.now(), self.quantum);
+        let (now, shown) = self.times(host);
+        let quantum = self.quantum;
         let Some(Some(runtime)) = self.runtimes.get_mut(host) else { return false };
-        runtime.run(now, catch_up, quantum, |_| Poll::Pending);
+        runtime.run(now, shown, catch_up, quantum, |_| Poll::Pending);
         true
+    }
+
+    /// Returns the virtual time, and what the clock of a host shows.
+    fn times(&self, host: usize) -> (Instant, Instant) {
+        self.world.with(|state| (state.now, state.hosts[host].clock.read(state.now)))
     }
 
     fn run_test(&mut self, body: &mut Body<'_>, catch_up: CatchUp) {
         let now = self.world.now();
-        self.test.run(now, catch_up, self.quantum, |cx| body.poll(cx));
+        self.test.run(now, now, catch_up, self.quantum, |cx| body.poll(cx));
     }
 
     /// Carries out the orders of the test.
@@ -216,7 +222,8 @@ impl Simulation {
                 Order::Boot(host, boot) => {
                     let life = self.world.with(|state| state.hosts[host].life);
                     let env = HostEnv::new(&self.world, host, life);
-                    let runtime = HostRuntime::new(Some(Arc::clone(&env)), self.world.now());
+                    let (now, shown) = self.times(host);
+                    let runtime = HostRuntime::new(Some(Arc::clone(&env)), now, shown);
                     {
                         let _inside = env.enter();
                         boot(&runtime.runtime);

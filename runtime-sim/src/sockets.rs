@@ -388,7 +388,7 @@ impl Datagrams for Udp {
         if datagram.len() > DATAGRAM_BYTES_MAX {
             return Err(io::Error::other("message too long"));
         }
-        let now = self.env.time();
+        let now = self.env.virtual_time();
         _ = self.env.with_live(|state| {
             let ip = if self.addr.ip().is_unspecified() { state.hosts[self.env.index].ip } else { self.addr.ip() };
             state.send(now, self.env.index, SocketAddr::new(ip, self.addr.port()), to, datagram);
@@ -454,7 +454,7 @@ pub(crate) struct StreamEnd {
 
 impl StreamEnd {
     pub(crate) async fn connect(env: Arc<HostEnv>, from_ip: IpAddr, to: SocketAddr, owner: Owner) -> io::Result<Self> {
-        let now = env.time();
+        let now = env.virtual_time();
         let conn = env.with_live(|state| state.open(now, env.index, from_ip, to, owner))?;
         let this = Self { env, conn, side: 0 };
         let answered = core::future::poll_fn(|cx| {
@@ -536,7 +536,7 @@ impl Stream for StreamEnd {
     }
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        let now = self.env.time();
+        let now = self.env.virtual_time();
         self.env.with_live(|state| {
             let conn = state.conns.get_mut(&self.conn).ok_or(io::ErrorKind::ConnectionReset)?;
             let end = &mut conn.ends[self.side];
@@ -558,7 +558,7 @@ impl Stream for StreamEnd {
     }
 
     fn shutdown_write(&self) -> io::Result<()> {
-        let now = self.env.time();
+        let now = self.env.virtual_time();
         self.env.with_live(|state| {
             let conn = state.conns.get_mut(&self.conn).ok_or(io::ErrorKind::ConnectionReset)?;
             if !core::mem::replace(&mut conn.ends[self.side].has_shut_down, true) {
@@ -571,7 +571,7 @@ impl Stream for StreamEnd {
 
 impl Drop for StreamEnd {
     fn drop(&mut self) {
-        let now = self.env.time();
+        let now = self.env.virtual_time();
         _ = self.env.with_live(|state| {
             state.close_side(now, self.conn, self.side);
             Ok(())

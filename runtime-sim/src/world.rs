@@ -14,6 +14,7 @@ use serf_proto::{Instant, Rng, Seed};
 use serf_tokio::{Events, WeakSerf};
 
 use crate::checks::Checks;
+use crate::clock::HostClock;
 use crate::digest::Digest;
 use crate::disk::Files;
 use crate::executor::Executor;
@@ -90,6 +91,11 @@ pub(crate) struct HostState {
     pub(crate) forget: Option<Arc<dyn Fn() + Send + Sync>>,
     /// Inputs that wait until the host is no longer stalled.
     stalled: Vec<Payload>,
+    pub(crate) clock: HostClock,
+    /// When a stopped clock goes on.
+    clock_stands_until: Instant,
+    /// Timers that wait until the clock goes on.
+    waiting: Vec<Arc<TimerState>>,
     pub(crate) checks: Checks,
 }
 
@@ -140,6 +146,8 @@ pub(crate) enum Payload {
         side: Side,
     },
     Resume(usize),
+    /// The clock of a host goes on.
+    ClockGoesOn(usize),
 }
 
 /// A part of a stream.
@@ -150,8 +158,9 @@ pub(crate) enum Segment {
 }
 
 /// A timer of a task.
-#[derive(Default)]
 pub(crate) struct TimerState {
+    /// What the clock of its host, or the virtual time, shows when it is due.
+    due: Instant,
     pub(crate) waker: Mutex<Option<Waker>>,
     pub(crate) is_due: AtomicBool,
 }
@@ -238,6 +247,9 @@ impl World {
                 boot: None,
                 forget: None,
                 stalled: Vec::new(),
+                clock: HostClock::default(),
+                clock_stands_until: Instant::ZERO,
+                waiting: Vec::new(),
                 checks: Checks::default(),
             });
             index
@@ -293,8 +305,11 @@ impl State {
             return;
         }
         match payload {
-            Payload::Timer(_, timer) => {
-                if !timer.is_due.swap(true, Ordering::Relaxed) {
+            Payload::Timer(host, timer) => {
+                // The clock of the host may have been stopped since it was set.
+                if self.due_at(host, &timer).is_none_or(|at| at > self.now) {
+                    self.set_timer(host, timer);
+                } else if !timer.is_due.swap(true, Ordering::Relaxed) {
                     self.wakes.extend(lock(&timer.waker).take());
                 }
             }
@@ -304,6 +319,42 @@ impl State {
             Payload::Segment { conn, side, segment, .. } => self.receive(conn, side, segment),
             Payload::Retry { conn, side, .. } => self.pump(conn, side, true),
             Payload::Resume(host) => self.resume(host),
+            Payload::ClockGoesOn(host) => self.let_clock_go_on(host),
+        }
+    }
+
+    /// Returns the virtual time at which a timer of a host, or of the test, is due; `None` while the host's clock stands.
+    fn due_at(&self, host: Option<usize>, timer: &TimerState) -> Option<Instant> {
+        match host.and_then(|host| self.hosts.get(host)) {
+            Some(host) => host.clock.when(timer.due),
+            None => Some(timer.due),
+        }
+    }
+
+    fn set_timer(&mut self, host: Option<usize>, timer: Arc<TimerState>) {
+        match (self.due_at(host, &timer), host) {
+            (Some(at), _) => self.push(at, Payload::Timer(host, timer)),
+            (None, Some(host)) => self.hosts[host].waiting.push(timer),
+            (None, None) => {}
+        }
+    }
+
+    /// Stops the clock of a host until a time.
+    pub(crate) fn stop_clock(&mut self, host: usize, until: Instant) {
+        let state = &mut self.hosts[host];
+        state.clock.stop(self.now);
+        state.clock_stands_until = state.clock_stands_until.max(until);
+        self.push(until, Payload::ClockGoesOn(host));
+    }
+
+    fn let_clock_go_on(&mut self, host: usize) {
+        let state = &mut self.hosts[host];
+        if state.clock_stands_until > self.now {
+            return;
+        }
+        state.clock.go_on(self.now);
+        for timer in core::mem::take(&mut state.waiting) {
+            self.set_timer(Some(host), timer);
         }
     }
 
@@ -398,7 +449,7 @@ impl Payload {
             | Self::Established { host, .. }
             | Self::Segment { host, .. }
             | Self::Retry { host, .. } => Some(*host),
-            Self::Resume(_) => None,
+            Self::Resume(_) | Self::ClockGoesOn(_) => None,
         }
     }
 }
@@ -413,9 +464,11 @@ impl fmt::Debug for World {
 pub(crate) struct Sleep(Arc<TimerState>);
 
 impl Sleep {
+    /// `now` is what the clock of the host shows, or the virtual time.
     pub(crate) fn new(world: &World, host: Option<usize>, now: Instant, duration: Duration) -> Self {
-        let timer = Arc::new(TimerState::default());
-        world.with(|state| state.push(now + duration, Payload::Timer(host, Arc::clone(&timer))));
+        let due = now + duration;
+        let timer = Arc::new(TimerState { due, waker: Mutex::default(), is_due: AtomicBool::new(false) });
+        world.with(|state| state.set_timer(host, Arc::clone(&timer)));
         Self(timer)
     }
 }

@@ -1,8 +1,10 @@
 //! Faults of links and hosts.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use serf_sim::net::UdpSocket;
 use serf_sim::{Network, check, run};
 use serf_tokio::{Serf, Status};
 
@@ -63,6 +65,76 @@ fn the_tasks_of_a_crashed_host_end_and_those_of_a_stalled_one_wait() {
         net.restart("n0").await;
         net.advance(secs(1)).await;
         assert!((before + 9..=before + 10).contains(&count()));
+    });
+}
+
+#[test]
+fn timers_of_a_stopped_clock_wait_for_it_and_what_arrives_is_handled() {
+    check(1..=5, async |net: Network| {
+        let apps = net
+            .hosts(2, async |host| {
+                let (begun, ticks) = (tokio::time::Instant::now(), Arc::new(Mutex::new(Vec::new())));
+                let theirs = Arc::clone(&ticks);
+                tokio::spawn(async move {
+                    loop {
+                        tokio::time::sleep(secs(1)).await;
+                        theirs.lock().unwrap().push(begun.elapsed());
+                    }
+                });
+                let (socket, heard) = (UdpSocket::bind(host.addr(53)).await.unwrap(), Arc::new(AtomicU32::new(0)));
+                let (theirs, is_sender) = (Arc::clone(&heard), host.name() == "n0");
+                tokio::spawn(async move {
+                    loop {
+                        if is_sender {
+                            tokio::time::sleep(ms(500)).await;
+                            socket.send_to(b"beat", "n1:53").await.unwrap();
+                        } else {
+                            socket.recv_from(&mut [0; 8]).await.unwrap();
+                            theirs.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                });
+                (ticks, heard)
+            })
+            .await;
+        let app = apps.of("n1");
+        let (ticks, heard) = (|| app.0.lock().unwrap().len(), || app.1.load(Ordering::Relaxed));
+        net.advance(ms(2400)).await;
+        assert_eq!(ticks(), 2);
+        let before = heard();
+        net.stop_clock("n1", secs(20));
+        net.advance(secs(19)).await;
+        assert_eq!(ticks(), 2);
+        assert!((37..=38).contains(&(heard() - before)), "{}", heard() - before);
+        net.advance(ms(4600)).await;
+        // 3.6 seconds after the fault, with 0.6 of the third second to go at its begin.
+        // An input between two ticks lets a timer fire late by less than one.
+        let shown: Vec<u64> = app.0.lock().unwrap().iter().map(Duration::as_secs).collect();
+        assert_eq!(shown, [1, 2, 3, 4, 5]);
+        // A crash does not mend the clock.
+        net.stop_clock("n1", secs(20));
+        net.crash("n1");
+        net.restart("n1").await;
+        net.advance(secs(19)).await;
+        assert_eq!(apps.of("n1").0.lock().unwrap().len(), 0);
+        net.advance(ms(2500)).await;
+        assert_eq!(apps.of("n1").0.lock().unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn a_node_whose_clock_stands_still_answers_and_stays_a_member_and_notices_a_crash_later() {
+    check(1..=10, async |net: Network| {
+        let apps = nodes(&net, 5).await;
+        net.settle(secs(60)).await;
+        net.stop_clock("n2", secs(60));
+        net.crash("n4");
+        net.always(secs(60), || ["n0", "n1", "n3"].iter().all(|name| sees(&apps.of(name), "n2", Status::Alive))).await;
+        assert!(sees(&apps.of("n0"), "n4", Status::Failed));
+        net.eventually(secs(60), || sees(&apps.of("n2"), "n4", Status::Failed)).await;
+        net.restart("n4").await;
+        net.settle(secs(120)).await;
+        net.assert_protocol();
     });
 }
 
