@@ -171,7 +171,7 @@ impl Node {
         let salt = if is_salted { self.core.rng.anti_entropy.next_u64().max(1) } else { 0 };
         let (quiet, view) = (self.is_quiet(), self.view_digest(salt));
         let events = self.serf.event_window(&self.core, salt);
-        Some(Digest { quiet, salt, view, events })
+        Some(Digest { quiet, salt, view, events, queries: self.serf.queries_ignored() })
     }
 
     /// Whether a member takes part.
@@ -254,6 +254,7 @@ impl Node {
         }
         self.core.stats.digests_compared += 1;
         let same_events = self.compare_events(peer, digest.events, digest.salt);
+        self.serf.follow_queries(&self.core, digest.queries);
         let (now, interval) = (self.core.now, self.core.cfg.swim().probe_interval);
         if digest.view == self.view_digest(digest.salt) {
             // Events that do not fit into a packet need a push/pull.

@@ -206,6 +206,20 @@ impl Serf {
         self.events.window(core, self.clocks.event, salt)
     }
 
+    /// The last Lamport time of the queries that we ignore, if the clock shows none later: the clocks of others must
+    /// follow, as for [events](Self::event_window), or we would ignore their next queries.
+    pub(crate) fn queries_ignored(&self) -> Option<u64> {
+        self.queries.ignored(self.clocks.query)
+    }
+
+    /// Follows the clock of a member that ignores queries until this time.
+    pub(crate) fn follow_queries(&mut self, core: &Core, ignored: Option<u64>) {
+        if let Some(last) = ignored {
+            // As far as the budget allows; the next ping of that member goes on.
+            _ = self.clocks.query.follow(core.now, last);
+        }
+    }
+
     /// Compares a remote digest of recent user events. Returns the hashes of ours in its range if they differ. Our clock
     /// follows: a member that missed an event is behind.
     pub(crate) fn compare_events(&mut self, core: &Core, remote: EventWindow, salt: u64) -> Option<Vec<u32>> {

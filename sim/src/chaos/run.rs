@@ -65,7 +65,7 @@ impl ChaosWorld {
         let hostile = self.report_hostile(checks.world(), heap_before);
         checks.end_faults();
         checks.run();
-        let FinalChecks { mut violations, deaf, content_bytes_max, .. } = checks;
+        let FinalChecks { mut violations, deaf, content_bytes_max, was_joined_again, .. } = checks;
         let suspicions =
             (0..world.nodes()).filter_map(|node| world.node(node)).map(|node| node.stats().suspicions_raised).sum();
         let seen = sights::seen(&Facts { drawn: self, witness: &world.witness() });
@@ -81,6 +81,7 @@ impl ChaosWorld {
             deaf,
             suspicions,
             content_bytes_max,
+            was_joined_again,
             virtual_time: world.now() - Instant::ZERO,
             seen,
             trace_hash: world.trace_hash(),

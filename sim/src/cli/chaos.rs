@@ -114,7 +114,7 @@ pub(super) fn run(cli: &ChaosCli) -> Result<ExitCode, String> {
     let summary = campaign.summary(is_interrupted);
     campaign.write(&summary)?;
     show(&summary, cli.json)?;
-    Ok(match (summary.failed.is_empty() && summary.unseen.is_empty(), is_interrupted) {
+    Ok(match (summary.is_fine(), is_interrupted) {
         (false, _) => ExitCode::FAILURE,
         (true, true) => ExitCode::from(super::EXIT_INTERRUPTED),
         (true, false) => ExitCode::SUCCESS,

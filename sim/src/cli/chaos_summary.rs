@@ -57,6 +57,8 @@ pub(super) struct Summary {
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Hostile {
     pub(super) worlds: u64,
+    /// Worlds whose nodes agreed only after another join.
+    pub(super) joined_again: u64,
     pub(super) attacks: BTreeMap<&'static str, u64>,
     pub(super) datagrams: u64,
     pub(super) bytes_in: u64,
@@ -154,10 +156,16 @@ impl Sums {
 }
 
 impl Hostile {
+    /// Whether more worlds than one in a hundred needed another join: then they do not heal by themselves.
+    pub(super) const fn heals_rarely(&self) -> bool {
+        self.joined_again > JOINED_AGAIN_FREE && self.joined_again * 100 > self.worlds
+    }
+
     fn add(&mut self, report: &ChaosReport) {
         self.content_bytes_max = self.content_bytes_max.max(report.content_bytes_max);
         let Some(hostile) = &report.hostile else { return };
         self.worlds += 1;
+        self.joined_again += u64::from(report.was_joined_again);
         for attack in &hostile.attacks {
             *self.attacks.entry(attack.name()).or_default() += 1;
         }
@@ -194,6 +202,10 @@ fn culprit(report: &ChaosReport) -> Option<Culprit> {
 }
 
 impl Summary {
+    pub(super) fn is_fine(&self) -> bool {
+        self.failed.is_empty() && self.unseen.is_empty() && !self.hostile.heals_rarely()
+    }
+
     /// Prints the summary for people.
     pub(super) fn print(&self) {
         let Self { worlds, nodes, virtual_s, suspicions, wall_s, .. } = self;
@@ -217,6 +229,8 @@ impl Summary {
         println!(
             "{}",
             match (failed, self.unseen.len()) {
+                (0, 0) if self.hostile.heals_rarely() =>
+                    format!("\nToo many worlds agreed only after another join: {}.", self.hostile.joined_again),
                 (0, 0) => "All rules held, and all nodes agreed at the end.".to_owned(),
                 (0, unseen) => format!("\nAll rules held, but {unseen} sights are missing."),
                 _ => format!("\n{failed} failed."),
@@ -238,13 +252,17 @@ impl Summary {
 
 impl Hostile {
     fn print(&self) {
-        let Self { worlds, datagrams, bytes_in, bytes_out, worst_answer: (worst_in, worst_out), .. } = self;
+        let Self { worlds, joined_again, datagrams, bytes_in, bytes_out, worst_answer: (worst_in, worst_out), .. } =
+            self;
         println!("Largest state of a node: {} bytes", self.content_bytes_max);
         if *worlds == 0 {
             return;
         }
         let attacks: Vec<String> = self.attacks.iter().map(|(name, count)| format!("{count} {name}")).collect();
         println!("Hostile members: {worlds}. Their attacks: {}", attacks.join(", "));
+        if *joined_again > 0 {
+            println!("Worlds that agreed only after another join: {joined_again}");
+        }
         println!(
             "Their {datagrams} datagrams of {bytes_in} bytes were answered at once with {bytes_out} bytes; at worst {worst_in} with \
              {worst_out} to strangers"
@@ -267,3 +285,6 @@ impl Failed {
         deaf.iter().for_each(|node| println!("  node {node} missed events sent at the end"));
     }
 }
+
+/// So few worlds say nothing about a share.
+const JOINED_AGAIN_FREE: u64 = 2;

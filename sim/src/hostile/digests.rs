@@ -44,6 +44,7 @@ impl Attacker {
                 salt: if self.rng.below(4) == 0 { self.rng.next_u64() } else { 0 },
                 view: self.rng.next_u64(),
                 events: (self.rng.below(2) == 0).then_some(window),
+                queries: last.is_multiple_of(4).then_some(last),
             };
             // Any name is its own.
             let ping = Ping { seq: self.rng.next_u32(), node: "", source: Some(source) };

@@ -1,6 +1,6 @@
 //! Violations: broken rules, and views that differ from the ground truth.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serf_proto::Status;
@@ -76,12 +76,16 @@ impl World {
         wrong
     }
 
-    /// Returns the nodes that were up throughout and missed events of [`Fault::Event`](super::Fault::Event) that another such node
-    /// delivered.
-    pub(crate) fn missed_events(&self) -> Vec<Violation> {
+    /// Returns the nodes that were up throughout and missed events of [`Fault::Event`](super::Fault::Event) that at least
+    /// `holders_min` other such nodes delivered.
+    pub(crate) fn missed_events(&self, holders_min: usize) -> Vec<Violation> {
         let heard = |node: u32| &self.host(node).phase.loads;
-        let all: BTreeSet<&Bytes> = self.shared.truth.always_up().flat_map(heard).collect();
-        let missed = |node: u32| all.len() - heard(node).len();
+        let mut holders: BTreeMap<&Bytes, usize> = BTreeMap::new();
+        for event in self.shared.truth.always_up().flat_map(heard) {
+            *holders.entry(event).or_default() += 1;
+        }
+        holders.retain(|_, count| *count >= holders_min);
+        let missed = |node: u32| holders.keys().filter(|event| !heard(node).contains(**event)).count();
         let deaf = self.shared.truth.always_up().filter(|node| missed(*node) > 0);
         let finding = |node| Finding::EventsMissed { events: missed(node) };
         deaf.map(|node| Violation { at: self.now, node, finding: finding(node) }).collect()

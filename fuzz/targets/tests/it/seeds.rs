@@ -278,8 +278,8 @@ fn native_messages(seeds: &mut Seeds) {
 fn add_anti_entropy(seeds: &mut Seeds, peer: PeerRef<'_>) {
     let events = Some(native::EventWindow { last: 300, times: 64, digest: 7 });
     let ping = Ping { seq: 7, node: "b", source: None };
-    let quiet = native::Digest { quiet: true, salt: 0, view: 5, events: None };
-    let salted = native::Digest { quiet: false, salt: 9, view: 5, events };
+    let quiet = native::Digest { quiet: true, salt: 0, view: 5, events: None, queries: None };
+    let salted = native::Digest { quiet: false, salt: 9, view: 5, events, queries: Some(300) };
     let record = native::encode_record(peer);
     let states = written(|w| {
         native::begin_states(true, w)?;

@@ -19,7 +19,7 @@ impl Cluster {
     }
 
     /// Starts all nodes with `options` and joins them through the first.
-    fn joined_with(count: usize, options: impl Fn(usize) -> Options) -> Self {
+    pub(super) fn joined_with(count: usize, options: impl Fn(usize) -> Options) -> Self {
         let mut cluster = Self::new(count);
         for at in 0..count {
             cluster.start(at, options(at));
@@ -241,7 +241,7 @@ fn a_member_that_never_agrees_costs_less_and_less() {
     let mut cluster =
         Cluster::joined_with(3, |at| if at == 0 { Options::lan() } else { without_digests(Options::lan()) });
     for second in 0..600 {
-        let digest = Digest { quiet: true, salt: 0, view: second, events: None };
+        let digest = Digest { quiet: true, salt: 0, view: second, events: None, queries: None };
         let peer = cluster.node(0).core.roster.find("node-2").unwrap();
         cluster.command(0, |node, now, out| {
             node.set_now(now);
@@ -261,7 +261,7 @@ fn a_member_that_never_agrees_costs_less_and_less() {
 fn a_digest_for_a_node_that_never_probes_is_compared() {
     let never = |options: &mut Options| options.swim.probe_interval = Duration::MAX;
     let mut cluster = Cluster::joined_with(2, |_| Options::lan().with(never));
-    let digest = Digest { quiet: true, salt: 0, view: 1, events: None };
+    let digest = Digest { quiet: true, salt: 0, view: 1, events: None, queries: None };
     let peer = cluster.node(0).core.roster.find("node-1").unwrap();
     cluster.command(0, |node, now, out| {
         node.set_now(now);
@@ -319,7 +319,8 @@ fn a_flood_of_salted_digests_is_compared_up_to_the_bound() {
     let peer = cluster.node(0).core.roster.find("node-2").unwrap();
     cluster.command(0, |node, now, out| {
         node.set_now(now);
-        (1..=1000).for_each(|salt| node.compare(peer, &Digest { quiet: false, salt, view: 1, events: None }));
+        (1..=1000)
+            .for_each(|salt| node.compare(peer, &Digest { quiet: false, salt, view: 1, events: None, queries: None }));
         node.settle(None, out);
     });
     assert_eq!(cluster.node(0).stats().digests_compared - before, ANSWERS_BURST);
@@ -359,13 +360,13 @@ fn every_message_is_read_as_it_was_written() {
     let ping = Ping { seq: 7, node: "a", source: None };
     let events = Some(EventWindow { last: 1 << 40, times: EVENT_WINDOW_TIMES_MAX, digest: 7 });
     for digest in [
-        Digest { quiet: false, salt: 0, view: u64::MAX, events: None },
-        Digest { quiet: true, salt: 5, view: 0, events },
+        Digest { quiet: false, salt: 0, view: u64::MAX, events: None, queries: None },
+        Digest { quiet: true, salt: 5, view: 0, events, queries: Some(300) },
     ] {
         let frame = encoded(|w| native::encode_probe(&digest, &ping, w));
         assert_eq!(native::decode_anti_entropy(&frame), Some(Ok(AntiEntropy::Probe(digest, ping))));
     }
-    let digest = Digest { quiet: true, salt: 0, view: 1, events: None };
+    let digest = Digest { quiet: true, salt: 0, view: 1, events: None, queries: None };
     let with = encoded(|w| native::encode_probe(&digest, &ping, w)).len();
     let without = encoded(|w| native::encode(&Message::Ping(ping), w)).len();
     assert!(with - without <= 9, "{with}, {without}");
@@ -397,6 +398,10 @@ fn a_message_beyond_a_bound_is_malformed() {
     let ping = [0; 3];
     let event_head = |times: u8| vec![0x56, 1, 0, 99, times];
     let events_until = |last| encoded(|w| native::encode_events(false, last, 1, &[], w));
+    let queries_until = |last| {
+        let digest = Digest { quiet: true, salt: 0, view: 1, events: None, queries: Some(last) };
+        encoded(|w| native::encode_probe(&digest, &Ping { seq: 7, node: "a", source: None }, w))
+    };
     let words = |count: usize| vec![0; 4 * count];
     let buckets = |count: usize| [&[0x52, 1][..], &[0; 8], &words(count)].concat();
     let bits = 1 << BUCKETS_BITS_MAX;
@@ -407,6 +412,10 @@ fn a_message_beyond_a_bound_is_malformed() {
         (events_until(LAMPORT_TIME_MAX), true),
         (events_until(LAMPORT_TIME_MAX + 1), false),
         (events_until(u64::MAX), false),
+        (queries_until(0), false),
+        (queries_until(1), true),
+        (queries_until(LAMPORT_TIME_MAX), true),
+        (queries_until(LAMPORT_TIME_MAX + 1), false),
         ([event_head(1), words(EVENT_HASHES_MAX)].concat(), true),
         ([event_head(1), words(EVENT_HASHES_MAX + 1)].concat(), false),
         (buckets(bits), true),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{KeyOperation, QueryId, QueryReport, Question};
+use crate::{AfterLeave, KeyOperation, QueryId, QueryReport, Question, Snapshot};
 
 impl Cluster {
     fn ask(&mut self, at: usize, question: &Question<'_>) -> QueryId {
@@ -44,6 +44,25 @@ impl Cluster {
 
 fn all(count: usize) -> Vec<String> {
     (0..count).map(|at| format!("node-{at}")).collect()
+}
+
+#[test]
+fn the_clocks_of_others_follow_a_node_that_returns_with_the_time_of_a_query_that_only_it_had() {
+    let mut cluster = Cluster::joined_with(3, |_| Options::lan().with(|options| options.swim.suspicion_mult = 100));
+    cluster.nodes[2] = None;
+    let mut snapshot = Snapshot::new(AfterLeave::Forget);
+    snapshot.apply(&Record::QueryClock(7));
+    cluster.start_as(
+        2,
+        Options::lan().with(|options| options.swim.suspicion_mult = 100),
+        Start::new().with_snapshot(snapshot),
+    );
+    // Only one of the others exchanges states with it.
+    cluster.command(2, |node, now, out| node.join(now, &[addr(1)], OldEvents::Deliver, out)).unwrap();
+    cluster.run(Duration::from_secs(5));
+    cluster.ask(0, &Question::new("load").with_acks());
+    cluster.run(Duration::from_secs(3));
+    assert_eq!(cluster.query_events(0).0, all(3));
 }
 
 #[test]

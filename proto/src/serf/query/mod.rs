@@ -18,6 +18,7 @@ use self::collect::PendingQuery;
 pub(super) use self::collect::QueryPurpose;
 use self::receive::Open;
 use super::filter::Patterns;
+use super::lamport::LamportClock;
 use super::message::MessageQueue;
 use super::recent::{Recent, Remembered};
 use crate::conceal::Concealer;
@@ -69,6 +70,11 @@ impl Queries {
     /// Ignores queries before this Lamport time.
     pub(super) fn ignore_before(&mut self, ltime: u64) {
         self.time_min = ltime;
+    }
+
+    /// The last Lamport time of the queries that are ignored, if the clock shows none later; `None` if none is.
+    pub(super) fn ignored(&self, clock: LamportClock) -> Option<u64> {
+        self.time_min.checked_sub(1).filter(|last| *last > 0 && clock.time() <= self.time_min)
     }
 
     /// Replaces the keys that members have listed so far.

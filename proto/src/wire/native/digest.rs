@@ -53,6 +53,9 @@ pub struct Digest {
     pub view: u64,
     /// The recent user events; `None` if there are none.
     pub events: Option<EventWindow>,
+    /// The last Lamport time of the queries that the sender ignores, because they are from before its return from a
+    /// snapshot; `None` if it ignores none, or has heard of later ones.
+    pub queries: Option<u64>,
 }
 
 /// Digest of the user events of a range of Lamport times.
@@ -152,6 +155,7 @@ impl<'a> Words<'a> {
 const QUIET: u8 = 1;
 const SALTED: u8 = 2;
 const HAS_EVENTS: u8 = 4;
+const HAS_QUERIES: u8 = 8;
 
 /// Decodes a message of anti-entropy; `None` if the frame is of another kind.
 pub fn decode_anti_entropy(frame: &[u8]) -> Option<Result<AntiEntropy<'_>, DecodeError>> {
@@ -173,8 +177,9 @@ fn decode_probe(body: &[u8]) -> Option<AntiEntropy<'_>> {
     let view = take_u64(&mut rest)?;
     let salt = if flags & SALTED == 0 { 0 } else { take_u64(&mut rest).filter(|salt| *salt != 0)? };
     let events = if flags & HAS_EVENTS == 0 { None } else { Some(take_window(&mut rest)?) };
-    let is_known = flags & !(QUIET | SALTED | HAS_EVENTS) == 0;
-    let digest = Digest { quiet: flags & QUIET != 0, salt, view, events };
+    let queries = if flags & HAS_QUERIES == 0 { None } else { Some(take_time(&mut rest)?) };
+    let is_known = flags & !(QUIET | SALTED | HAS_EVENTS | HAS_QUERIES) == 0;
+    let digest = Digest { quiet: flags & QUIET != 0, salt, view, events, queries };
     is_known.then_some(AntiEntropy::Probe(digest, whole(rest).ok()?))
 }
 
@@ -185,6 +190,10 @@ fn take_window(rest: &mut &[u8]) -> Option<EventWindow> {
     let digest = u32::from_le_bytes(digest);
     // No times have no events, whose sum is 0.
     (times > 0 || digest == 0).then_some(EventWindow { last, times, digest })
+}
+
+fn take_time(rest: &mut &[u8]) -> Option<u64> {
+    take_varint(rest).filter(|time| (1..=LAMPORT_TIME_MAX).contains(time))
 }
 
 /// The last Lamport time of a range, and the number of times in it, at least `times_min`.
@@ -298,9 +307,12 @@ fn take_u64(rest: &mut &[u8]) -> Option<u64> {
 ///
 /// If it does not fit.
 pub fn encode_probe(digest: &Digest, ping: &Ping<'_>, w: &mut Writer<'_>) -> Result<(), Full> {
-    let Digest { quiet, salt, view, events } = *digest;
+    let Digest { quiet, salt, view, events, queries } = *digest;
     let flag = |set, bit| if set { bit } else { 0 };
-    let flags = flag(quiet, QUIET) | flag(salt != 0, SALTED) | flag(events.is_some(), HAS_EVENTS);
+    let flags = flag(quiet, QUIET)
+        | flag(salt != 0, SALTED)
+        | flag(events.is_some(), HAS_EVENTS)
+        | flag(queries.is_some(), HAS_QUERIES);
     w.put(&[PROBE, SCHEMA, flags])?;
     w.put(&view.to_le_bytes())?;
     if salt != 0 {
@@ -309,6 +321,11 @@ pub fn encode_probe(digest: &Digest, ping: &Ping<'_>, w: &mut Writer<'_>) -> Res
     if let Some(EventWindow { last, times, digest }) = events {
         put_range(w, last, times)?;
         w.put(&digest.to_le_bytes())?;
+    }
+    if let Some(last) = queries {
+        let mut bytes = [0; 10];
+        let used = varint(last, &mut bytes);
+        w.put(&bytes[..used])?;
     }
     fill(w, ping)
 }
