@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::bootstrap::Bootstrap;
 use super::files::FileLimit;
 use super::health::Health;
+use super::joining::Joins;
 use super::life::Life;
 use super::metrics::Metrics;
 use super::reaper::Children;
@@ -100,6 +101,7 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
     agent.banner(&config, &rpc_addr, metrics_addr.as_deref());
     // A client that gets a reply must find the banner printed; no task has run yet.
     log.flush();
+    let joins = Joins::new(&agent, &config.settings);
     let begun = tokio::select! {
         joined = agent.start_join(&config) => joined,
         signal = first(&mut signals) => {
@@ -128,7 +130,8 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
     }
     let supervisor = Supervisor::new(log);
     supervisor.notify(Phase::Ready);
-    let ended_well = Life::begin(Arc::clone(&agent), &supervisor, args, stop, &config.settings).run(&mut signals).await;
+    let mut life = Life::begin(Arc::clone(&agent), &supervisor, args, stop, &config.settings, joins);
+    let ended_well = life.run(&mut signals).await;
     watchers.abort();
     clients.abort();
     // Drops the listener, which removes its socket file.
