@@ -65,6 +65,7 @@ mod serf;
 mod signal;
 mod snapshot;
 mod socket;
+mod span;
 mod stats;
 mod unwind;
 

@@ -167,7 +167,7 @@ async fn first(signals: &mut Signals) -> Signal {
 }
 
 impl Agent {
-    fn new(
+    pub(super) fn new(
         config: &Config,
         serf: Serf,
         bootstrap: Bootstrap,

@@ -58,6 +58,11 @@ impl<'a> Question<'a> {
         Self { name: name.into(), payload, nodes: Vec::new(), tags: Vec::new(), acks: false, relay_factor: 0, timeout }
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Sets the payload.
     #[must_use]
     pub fn with_payload(self, payload: impl Into<Cow<'a, [u8]>>) -> Self {
