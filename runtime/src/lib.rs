@@ -56,6 +56,8 @@ mod keys;
 pub mod net;
 mod options;
 mod query;
+#[cfg(feature = "metrics")]
+mod recorder;
 mod replace;
 mod report;
 mod responder;
