@@ -177,9 +177,10 @@ fn content(path: &std::path::Path, stamp: &Stamp) -> Result<(BTreeSet<String>, V
 
 /// Whether a word may be an address or the name of a host. A list of JSON or YAML is split into words that are not.
 fn may_be_address(word: &str) -> bool {
-    word.contains(char::is_alphanumeric) && word.chars().all(|it| it.is_alphanumeric() || ".:-_/[]%".contains(it))
-        // A key of YAML.
-        && !(word.ends_with(':') && !word.ends_with("::"))
+    // As a key of YAML.
+    let ends_as_key = word.ends_with(':') && !word.ends_with("::");
+    let is_of_address = |letter: char| letter.is_alphanumeric() || ".:-_/[]%".contains(letter);
+    !ends_as_key && word.contains(char::is_alphanumeric) && word.chars().all(is_of_address)
 }
 
 /// New addresses that have not been joined.
