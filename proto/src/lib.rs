@@ -162,6 +162,7 @@ mod time;
 mod timer;
 mod token_bucket;
 mod types;
+mod waits;
 mod wire;
 
 /// Version of this crate. Recorded inputs and checkpoints are read by the version that wrote them.
@@ -191,7 +192,9 @@ pub use serf::{
     Coordinate, CoordinateError, Filter, KeysError, LatencyFilter, Pattern, PatternError, QueryError, Question,
     RespondError, Vivaldi,
 };
-pub use stats::{Clocks, DropReason, MemberCounts, Metric, Pruned, QueueDepths, Sent, Stats, Usage};
+pub use stats::{
+    Clocks, DropReason, Histogram, HistogramMetric, MemberCounts, Metric, Pruned, QueueDepths, Sent, Stats, Usage,
+};
 pub use stream::StreamInput;
 pub use time::Instant;
 #[cfg(feature = "generate")]

@@ -1,11 +1,13 @@
 //! Counters. Plain integers: cheap to read, and a simulation can sum them.
 
+mod histogram;
 mod metric;
 mod usage;
 mod view;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::histogram::{Histogram, HistogramMetric};
 pub use self::metric::Metric;
 pub use self::usage::Usage;
 pub use self::view::{Clocks, MemberCounts, QueueDepths};
@@ -204,6 +206,8 @@ counters! {
         pub query_acks: u64,
         /// Responses to our queries, once per member.
         pub query_responses: u64,
+        /// Queries with acks that reached their deadline before all expected members had acked.
+        pub disseminations_incomplete: u64,
         /// Received acks that had been received before.
         pub query_duplicate_acks: u64,
         /// Received responses that had been received before.
@@ -234,6 +238,12 @@ counters! {
         pub events_pruned: Pruned,
         /// Dropped inputs, by [`DropReason`]; see [`Stats::dropped`].
         pub dropped: [u64; DropReason::ALL.len()],
+        /// Round trips of our probes that were acked directly, by a datagram within the probe timeout.
+        pub probe_round_trips: Histogram,
+        /// Times from a query of this node until a member acked it, per member. This node is left out.
+        pub dissemination_times: Histogram,
+        /// Times from a query of this node until the last of the expected members had acked it.
+        pub dissemination_all_times: Histogram,
     }
 }
 

@@ -5,10 +5,12 @@ use core::future::Future;
 use core::pin::Pin;
 
 use serf_proto::{Event, MemberEvent, MemberEventKind, Query, UserEvent};
+use tracing::Instrument as _;
 
 use crate::end::panic_message;
 use crate::events::{Events, Lagged};
 use crate::responder::Responder;
+use crate::span;
 use crate::unwind::catch_unwind;
 
 /// Callbacks by event kind and name.
@@ -140,7 +142,7 @@ impl Handlers {
                 Ok(event) => self.dispatch(&event, events.responder()).await,
                 Err(lagged) => {
                     for handler in &mut self.lagged {
-                        guarded("lagged", events.responder(), async { handler(lagged).await }).await;
+                        _ = guarded("lagged", events.responder(), async { handler(lagged).await }).await;
                     }
                 }
             }
@@ -161,7 +163,9 @@ impl Handlers {
                     work.await;
                 }
             };
-            guarded(key, responder, work).await;
+            let span = span::handler(event);
+            let has_panicked = guarded(key, responder, work).instrument(span.clone()).await;
+            span::handler_ended(&span, has_panicked);
         }
     }
 
@@ -175,6 +179,7 @@ impl Handlers {
                 Some(Box::pin(async move {
                     if let (Some(answer), Some(responder)) = (answer.await, responder) {
                         responder.respond(to, &answer);
+                        span::handler_answered();
                     }
                 }))
             }
@@ -212,14 +217,14 @@ impl Handlers {
     }
 }
 
-/// Runs one call of a handler; catches and records a panic.
-async fn guarded(of: impl fmt::Debug, responder: Option<&Responder>, call: impl Future<Output = ()>) {
-    if let Err(panic) = catch_unwind(call).await {
-        tracing::error!(handler = ?of, message = %panic_message(&*panic), "a handler panicked; the next one runs");
-        if let Some(responder) = responder {
-            responder.note_panic();
-        }
+/// Runs one call of a handler; catches and records a panic. Returns whether it panicked.
+async fn guarded(of: impl fmt::Debug, responder: Option<&Responder>, call: impl Future<Output = ()>) -> bool {
+    let Err(panic) = catch_unwind(call).await else { return false };
+    tracing::error!(handler = ?of, message = %panic_message(&*panic), "a handler panicked; the next one runs");
+    if let Some(responder) = responder {
+        responder.note_panic();
     }
+    true
 }
 
 impl fmt::Debug for Handlers {

@@ -3,18 +3,20 @@
 use core::future::Future;
 use core::net::SocketAddr;
 use core::pin::Pin;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_lite::future::or;
 use serf_proto::{Instant, JoinId, Node, OldEvents, Outbox};
+use tracing::{Instrument as _, Span};
 
-use crate::engine::Shared;
+use crate::engine::{Joining, Shared};
 use crate::join;
 use crate::net::Net;
 use crate::report::{JoinError, JoinReport, SeedFailure};
 use crate::retry::{Pauses, Retry};
 use crate::serf::Serf;
+use crate::span;
 
 /// Joining.
 impl<N: Net> Serf<N> {
@@ -56,13 +58,14 @@ impl<N: Net> Serf<N> {
         let (shared, seeds) = (Arc::clone(self.shared()), owned(seeds));
         let (done, ended) = async_channel::bounded(1);
         // A separate task, because only tasks may sleep; it ends with this future.
-        let task = self.shared().net.spawn(async move {
+        let retries = async move {
             let next = || {
                 let (shared, seeds) = (Arc::clone(&shared), seeds.clone());
                 Box::pin(async move { attempt(&shared, &seeds, old).await }) as Attempt
             };
             _ = done.try_send(persist(&shared, retry, next).await);
-        });
+        };
+        let task = self.shared().net.spawn(retries.in_current_span());
         let result = ended.recv().await.unwrap_or(Err(JoinError::Stopped));
         drop(task);
         result
@@ -88,13 +91,25 @@ fn owned<S: AsRef<str>>(seeds: &[S]) -> Vec<String> {
 
 /// Resolves the seeds and contacts all addresses.
 async fn attempt<N: Net>(shared: &Arc<Shared<N>>, seeds: &[String], old: OldEvents) -> Result<JoinReport, JoinError> {
+    let span = span::join(seeds.len());
+    let result = contact(shared, seeds, old, &span).instrument(span.clone()).await;
+    span::join_ended(&span, &result);
+    result
+}
+
+async fn contact<N: Net>(
+    shared: &Arc<Shared<N>>,
+    seeds: &[String],
+    old: OldEvents,
+    span: &Span,
+) -> Result<JoinReport, JoinError> {
     let (addrs, failed) = join::resolve(&shared.net, shared.bound, seeds.to_vec()).await;
     if addrs.is_empty() {
         let empty = JoinReport { contacted: 0, failed, attempts: 1 };
         return Err(if empty.failed.is_empty() { JoinError::NoSeeds } else { JoinError::NoSeedAnswered(empty) });
     }
     let only_addrs: Vec<SocketAddr> = addrs.iter().map(|(addr, _)| *addr).collect();
-    let mut report = ended(shared, |node, now, out| node.join(now, &only_addrs, old, out), &addrs).await?;
+    let mut report = ended(shared, |node, now, out| node.join(now, &only_addrs, old, out), &addrs, span).await?;
     report.failed.extend(failed);
     // Failures come in order of completion; report them in the order of the seeds.
     let mut places = BTreeMap::new();
@@ -106,8 +121,13 @@ async fn attempt<N: Net>(shared: &Arc<Shared<N>>, seeds: &[String], old: OldEven
 }
 
 async fn rejoin<N: Net>(shared: &Arc<Shared<N>>, old: OldEvents) -> Result<JoinReport, JoinError> {
-    let report = ended(shared, |node, now, out| node.rejoin(now, old, out), &[]).await?;
-    if report.contacted == 0 { Err(JoinError::NoSeedAnswered(report)) } else { Ok(report) }
+    let span = span::join(0);
+    let begin = |node: &mut Node, now, out: &mut Outbox| node.rejoin(now, old, out);
+    let result = ended(shared, begin, &[], &span).instrument(span.clone()).await;
+    let result = result
+        .and_then(|report| if report.contacted == 0 { Err(JoinError::NoSeedAnswered(report)) } else { Ok(report) });
+    span::join_ended(&span, &result);
+    result
 }
 
 /// Rejoins until another member is known, whichever node contacted the other.
@@ -160,11 +180,14 @@ async fn ended<N: Net>(
     shared: &Arc<Shared<N>>,
     begin: impl FnOnce(&mut Node, Instant, &mut Outbox) -> Result<JoinId, serf_proto::JoinError>,
     names: &[(SocketAddr, String)],
+    span: &Span,
 ) -> Result<JoinReport, JoinError> {
     let (done, waiting) = async_channel::bounded(1);
     let begun = shared.call(|engine, now, out| {
         let id = begin(&mut engine.node, now, out)?;
-        engine.joins.insert(id, done);
+        let addrs = if span.is_disabled() { BTreeSet::new() } else { names.iter().map(|(addr, _)| *addr).collect() };
+        // Before the streams are opened, whose spans are its children.
+        engine.joins.insert(id, Joining { done, span: span.clone(), addrs });
         Ok(())
     });
     match begun {

@@ -6,6 +6,7 @@ use serf_proto::{KeyOperation, KeyReport, KeysError};
 use crate::error::CommandError;
 use crate::net::Net;
 use crate::serf::Serf;
+use crate::span;
 
 /// Key operations. A key is rotated in three steps, each completed by every member before the next: install the new
 /// key, use it, remove the old one. Every member with a [`keyring_file`](crate::Options::keyring_file) writes it
@@ -66,6 +67,7 @@ impl<N: Net> Serf<N> {
         self.command(|engine, now, out| {
             let id = engine.node.change_all_keys(now, operation, key, relay_factor, out)?;
             engine.keys.insert(id, done);
+            engine.trace(id, span::keys(operation));
             Ok(())
         })?;
         waiting.recv().await.map_err(|_| CommandError::Stopped)

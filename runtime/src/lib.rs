@@ -34,6 +34,7 @@
 
 mod address;
 mod address_watch;
+mod beacon;
 mod builder;
 mod call_buffers;
 pub mod capture;
@@ -55,6 +56,8 @@ mod keys;
 pub mod net;
 mod options;
 mod query;
+#[cfg(feature = "metrics")]
+mod recorder;
 mod replace;
 mod report;
 mod responder;
@@ -65,6 +68,7 @@ mod serf;
 mod signal;
 mod snapshot;
 mod socket;
+mod span;
 mod stats;
 mod unwind;
 
@@ -74,13 +78,14 @@ pub use bytes;
 pub use serf_proto;
 pub use serf_proto::{
     Candidate, Coalescing, CodecChoice, Complaint, ComplaintKind, Coordinate, DropReason, EntropyError, Event,
-    Evidence, ForceLeaveError, Instant, Key, KeyAnswer, KeyError, KeyOperation, KeyReport, KeysError, LeaveReport,
-    Member, MemberCounts, MemberEvent, MemberEventKind, Members, Metric, Name, NodeState, OldEvents, PartitionReport,
-    PartitionShare, Peer, Policy, Query, QueryError, QueryId, QueryReport, Question, RespondError, Seed,
-    SeedFailureCause, SetTagsError, SharedPolicy, Source, Status, Tags, Tombstone, UnknownWord, Usage, UserEvent,
-    UserEventError, Veto, Why,
+    Evidence, ForceLeaveError, Histogram, HistogramMetric, Instant, Key, KeyAnswer, KeyError, KeyOperation, KeyReport,
+    KeysError, LeaveReport, Member, MemberCounts, MemberEvent, MemberEventKind, Members, Metric, Name, NodeState,
+    OldEvents, PartitionReport, PartitionShare, Peer, Policy, Query, QueryError, QueryId, QueryReport, Question,
+    RespondError, Seed, SeedFailureCause, SetTagsError, SharedPolicy, Source, Status, Tags, Tombstone, UnknownWord,
+    Usage, UserEvent, UserEventError, Veto, Why,
 };
 
+pub use crate::beacon::Beacon;
 pub use crate::builder::Builder;
 pub use crate::capture::Capture;
 pub use crate::end::End;

@@ -15,6 +15,7 @@ use crate::error::{CommandError, Stopped};
 use crate::events::{Events, Lagged, replied_to};
 use crate::net::Net;
 use crate::serf::Serf;
+use crate::span;
 
 /// Stream of the replies to a query; the report is the last item.
 ///
@@ -38,7 +39,12 @@ impl QueryEnder {
         let weak = serf.downgrade();
         Self(Box::new(move |id| {
             if let Some(serf) = weak.upgrade() {
-                serf.shared().call(|engine, now, out| engine.node.end_query(now, id, out));
+                serf.shared().call(|engine, now, out| {
+                    if let Some(span) = engine.spans.remove(&id) {
+                        span::abandoned(&span);
+                    }
+                    engine.node.end_query(now, id, out)
+                });
             }
         }))
     }
@@ -176,6 +182,7 @@ impl<N: Net> Serf<N> {
         let ender = QueryEnder::of(self);
         let asked = shared.call(|engine, now, out| {
             let id = engine.node.query(now, question, out)?;
+            engine.trace(id, span::query(question));
             // Subscribes before the first replies, our own, leave the outbox.
             let mine = move |event: &Event| replied_to(event) == Some(id);
             let events = engine.subscribers.subscribe(shared.subscriber_events_max, mine);

@@ -204,6 +204,7 @@ impl<N: Net> Serf<N> {
             address_missing: shared.counters.address_missing.load(Ordering::Relaxed),
             partition: node.partition(),
             usage: node.usage(),
+            histograms: node.histograms(),
             datagrams_lost: shared.send_queue.lost(),
             socket_errors: shared.counters.socket_errors.load(Ordering::Relaxed),
             file_errors: shared.files.errors() + shared.counters.capture_errors.load(Ordering::Relaxed),

@@ -1,6 +1,6 @@
 //! Counters and gauges of a running node.
 
-use serf_proto::{Clocks, MemberCounts, Metric, PartitionShare, QueueDepths, Usage};
+use serf_proto::{Clocks, HistogramMetric, MemberCounts, Metric, PartitionShare, QueueDepths, Usage};
 
 /// Counters and gauges of a running node, read at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct Stats {
     pub partition: Option<PartitionShare>,
     /// Fill levels of the collections that peers can fill.
     pub usage: Vec<Usage>,
+    /// Distributions of times, for exporters: round trips of probes, waits of broadcasts, acks of queries.
+    pub histograms: Vec<HistogramMetric>,
     /// Datagrams dropped because the socket and the send queue were full.
     pub datagrams_lost: u64,
     /// Failed sends, receives and accepts. Only the first per peer is logged; see
@@ -133,6 +135,7 @@ mod tests {
             health_score: 9,
             streams_live: 2,
             usage: Vec::new(),
+            histograms: Vec::new(),
             datagrams_lost: 3,
             socket_errors: 4,
             file_errors: 5,

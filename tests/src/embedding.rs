@@ -24,7 +24,19 @@ use serf_runtime::{
 };
 use tempfile::TempDir;
 
+pub use self::beacons::{
+    a_beacon_tells_how_long_news_takes_to_reach_all_and_whom_it_does_not_reach, round_trips_of_probes_are_recorded,
+};
+pub use self::traced::{
+    a_handlers_span_says_that_it_panicked_and_is_around_what_the_handler_does,
+    a_join_is_a_span_and_the_exchanges_of_its_seeds_are_its_children,
+    a_join_that_fails_is_a_span_with_an_error_and_so_is_the_stream_to_a_closed_port,
+    a_query_is_a_span_from_start_to_end_and_each_run_of_its_handlers_is_one,
+};
 use crate::guardian;
+
+mod beacons;
+mod traced;
 
 /// Generates the tests of this module for one runtime, given its type and a function that runs a future on it.
 #[macro_export]
@@ -88,6 +100,12 @@ macro_rules! embedding_tests {
             a_guardian_sends_to_and_queries_all_nodes_of_its_encrypted_cluster
             coalesced_joins_are_one_event_for_streams_and_handlers_alike
             a_policy_keeps_a_member_out_and_why_explains_a_failure
+            a_join_is_a_span_and_the_exchanges_of_its_seeds_are_its_children
+            a_join_that_fails_is_a_span_with_an_error_and_so_is_the_stream_to_a_closed_port
+            a_query_is_a_span_from_start_to_end_and_each_run_of_its_handlers_is_one
+            a_handlers_span_says_that_it_panicked_and_is_around_what_the_handler_does
+            a_beacon_tells_how_long_news_takes_to_reach_all_and_whom_it_does_not_reach
+            round_trips_of_probes_are_recorded
         );
     };
     ($net:ty, $block_on:path: $($test:ident)*) => {

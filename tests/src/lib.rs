@@ -30,6 +30,7 @@ pub mod guardian;
 pub mod many;
 mod network;
 mod script;
+pub mod spans;
 
 pub use network::describe;
 pub use script::{Script, ScriptError, handle_of};

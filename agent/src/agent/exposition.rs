@@ -3,6 +3,7 @@
 //! No name that comes from the network becomes a label: the number of label values would grow with members and events.
 
 use core::fmt::{Display, Write};
+use core::time::Duration;
 
 use super::Agent;
 use crate::budget::Level;
@@ -51,6 +52,37 @@ impl Page {
     fn node(&mut self, stats: &serf_tokio::Stats) {
         self.all("gauge", "", stats.gauges());
         self.all("counter", "_total", stats.counters());
+        let mut last = "";
+        for metric in &stats.histograms {
+            let name = format!("serf_{}_seconds", metric.name);
+            if metric.name != last {
+                self.family(&name, "histogram", metric.help);
+                last = metric.name;
+            }
+            let label = metric.label.map(|(label, value)| format!("{label}=\"{value}\""));
+            let buckets = metric.histogram.buckets().map(|(bound, count)| (bound.as_secs_f64(), count));
+            let (sum, count) = (metric.histogram.sum(), metric.histogram.count());
+            self.histogram(&name, label.as_deref(), buckets, sum, count);
+        }
+    }
+
+    /// Writes the samples of a histogram. `label` has no braces.
+    fn histogram(
+        &mut self,
+        name: &str,
+        label: Option<&str>,
+        buckets: impl IntoIterator<Item = (f64, u64)>,
+        sum: Duration,
+        count: u64,
+    ) {
+        let (bucket, before) = (format!("{name}_bucket"), label.map_or_else(String::new, |label| format!("{label},")));
+        for (bound, count) in buckets {
+            self.sample(&bucket, &format!("{{{before}le=\"{bound}\"}}"), count);
+        }
+        self.sample(&bucket, &format!("{{{before}le=\"+Inf\"}}"), count);
+        let labels = label.map_or_else(String::new, |label| format!("{{{label}}}"));
+        self.sample(&format!("{name}_sum"), &labels, sum.as_secs_f64());
+        self.sample(&format!("{name}_count"), &labels, count);
     }
 
     /// Writes all metrics of one kind. Samples of one name must be adjacent.
@@ -117,12 +149,6 @@ impl Page {
         const RUNS: &str = "serf_handler_duration_seconds";
         self.family(RUNS, "histogram", "How long handlers ran.");
         let runs = &tally.handler_runs;
-        let bucket = format!("{RUNS}_bucket");
-        for (bound, count) in runs.cumulated() {
-            self.sample(&bucket, &format!("{{le=\"{bound}\"}}"), count);
-        }
-        self.sample(&bucket, "{le=\"+Inf\"}", runs.count());
-        self.sample(&format!("{RUNS}_sum"), "", runs.sum().as_secs_f64());
-        self.sample(&format!("{RUNS}_count"), "", runs.count());
+        self.histogram(RUNS, None, runs.cumulated(), runs.sum(), runs.count());
     }
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use serf_tokio::{JoinError, NodeState, OldEvents, SeedCause, SeedError, SeedFailure, SeedFailureCause};
 use thiserror::Error;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::seeds::Seeds;
+use super::seeds::{Seeds, Watched, watch_files};
 use super::{Agent, Stop};
 use crate::config::{Settings, count, duration};
 use crate::endpoint::go_words;
@@ -38,7 +39,7 @@ impl Agent {
 
 /// Retries a join until a peer answers or the attempts are used up (`retryJoin` in `command.go`). Ours: later, whenever
 /// no other member is left, joins again, since other hosts may then have these addresses.
-async fn retry(agent: Arc<Agent>, retry: Retry) {
+async fn retry(agent: Arc<Agent>, retry: Retry, watched: watch::Sender<Watched>) {
     let mut seeds = Seeds::new(&retry.addrs);
     let mut failures = 0;
     loop {
@@ -58,6 +59,7 @@ async fn retry(agent: Arc<Agent>, retry: Retry) {
         }
     }
     await_expected(&agent, &retry, &mut seeds).await;
+    set_joining(&watched, false);
     let mut pause = retry.interval.max(ALONE_PAUSE_LEAST);
     loop {
         tokio::time::sleep(pause).await;
@@ -161,18 +163,30 @@ pub(super) struct Joins {
     retry: Retry,
     /// The task that retries `retry_join`.
     task: Option<JoinHandle<()>>,
+    /// The files of `file:` sources, for the task that watches them.
+    watched: watch::Sender<Watched>,
+    is_watching: bool,
 }
 
 impl Joins {
+    /// Begins to watch the files, before the joins at the start: an address that appears meanwhile is then not missed.
+    pub(super) fn new(agent: &Arc<Agent>, settings: &Settings) -> Self {
+        let watched = Watched { is_joining: true, ..Watched::default() };
+        let (start, retry) = (settings.start_join.clone(), Retry::of(settings));
+        let mut joins = Self { start, retry, task: None, watched: watch::Sender::new(watched), is_watching: false };
+        joins.watch(agent, settings);
+        joins
+    }
+
     /// Starts the retried joins, after the joins at the start.
-    pub(super) fn begin(agent: &Arc<Agent>, settings: &Settings) -> Self {
-        let retry = Retry::of(settings);
-        Self { start: settings.start_join.clone(), task: spawn(agent, &retry), retry }
+    pub(super) fn begin(&mut self, agent: &Arc<Agent>) {
+        self.task = self.spawn(agent);
     }
 
     /// Joins through addresses that are new in the settings. A `start_join` address that does not answer is logged and
     /// not retried.
     pub(super) fn reload(&mut self, agent: &Arc<Agent>, settings: &Settings) {
+        self.watch(agent, settings);
         let before = core::mem::replace(&mut self.start, settings.start_join.clone());
         let new: Vec<String> = self.start.iter().filter(|addr| !before.contains(addr)).cloned().collect();
         if !new.is_empty() {
@@ -187,14 +201,31 @@ impl Joins {
             if let Some(task) = self.task.take() {
                 task.abort();
             }
-            self.task = spawn(agent, &retry);
             self.retry = retry;
+            self.task = self.spawn(agent);
         }
+    }
+
+    /// Watches the files of the settings; without one, no task does.
+    fn watch(&mut self, agent: &Arc<Agent>, settings: &Settings) {
+        let paths = Watched::paths_of(settings);
+        if !self.is_watching && !paths.is_empty() {
+            self.is_watching = true;
+            tokio::spawn(watch_files(Arc::clone(agent), self.watched.subscribe()));
+        }
+        self.watched.send_if_modified(|watched| core::mem::replace(&mut watched.paths, paths.clone()) != paths);
+    }
+
+    /// Starts to retry `retry_join`. Its attempts read the files themselves.
+    fn spawn(&self, agent: &Arc<Agent>) -> Option<JoinHandle<()>> {
+        let is_joining = !self.retry.addrs.is_empty();
+        set_joining(&self.watched, is_joining);
+        is_joining.then(|| tokio::spawn(retry(Arc::clone(agent), self.retry.clone(), self.watched.clone())))
     }
 }
 
-fn spawn(agent: &Arc<Agent>, to: &Retry) -> Option<JoinHandle<()>> {
-    (!to.addrs.is_empty()).then(|| tokio::spawn(retry(Arc::clone(agent), to.clone())))
+fn set_joining(watched: &watch::Sender<Watched>, is_joining: bool) {
+    watched.send_if_modified(|watched| core::mem::replace(&mut watched.is_joining, is_joining) != is_joining);
 }
 
 /// Why a join failed, formatted as Go's `multierror`.
@@ -211,7 +242,7 @@ pub(super) fn one_line(why: &str) -> String {
     why.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn multiple(failures: &[SeedFailure], encrypted: bool) -> String {
+pub(super) fn multiple(failures: &[SeedFailure], encrypted: bool) -> String {
     let count = failures.len();
     let mut text = format!("{count} error{} occurred:\n", if count == 1 { "" } else { "s" });
     for failure in failures {

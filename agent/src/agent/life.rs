@@ -56,8 +56,9 @@ impl<'a> Life<'a> {
         args: &'a [OsString],
         stop: watch::Receiver<Option<Stop>>,
         settings: &Settings,
+        mut joins: Joins,
     ) -> Self {
-        let joins = Joins::begin(&agent, settings);
+        joins.begin(&agent);
         let (leaves, tags) = (Leaves::of(settings), settings.tags.clone());
         Self { agent, supervisor, args, reading: None, reads_again: false, stop, leaves, tags, joins }
     }

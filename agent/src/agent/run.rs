@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serf_tokio::{CodecChoice, End, Serf};
+use serf_tokio::{CodecChoice, End, NodeState, Serf};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::bootstrap::Bootstrap;
 use super::files::FileLimit;
 use super::health::Health;
+use super::joining::Joins;
 use super::life::Life;
 use super::metrics::Metrics;
 use super::reaper::Children;
@@ -24,7 +25,7 @@ use super::setup::{self, Files};
 use super::status_page::StatusPage;
 use super::supervisor::Supervisor;
 use super::{Agent, Stop, capture, discovery, events, panics, sinks, web};
-use crate::config::{Config, Settings, count, given};
+use crate::config::{Config, Settings, count, duration, given};
 use crate::endpoint::go_words;
 use crate::log::{Log, Syslog, TraceLog};
 use crate::platform::{Phase, Signal, Signals};
@@ -100,6 +101,7 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
     agent.banner(&config, &rpc_addr, metrics_addr.as_deref());
     // A client that gets a reply must find the banner printed; no task has run yet.
     log.flush();
+    let joins = Joins::new(&agent, &config.settings);
     let begun = tokio::select! {
         joined = agent.start_join(&config) => joined,
         signal = first(&mut signals) => {
@@ -126,9 +128,14 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
             }
         });
     }
+    let interval = duration(config.settings.beacon_interval);
+    if !interval.is_zero() {
+        tokio::spawn(send_beacons(Arc::clone(&agent), interval));
+    }
     let supervisor = Supervisor::new(log);
     supervisor.notify(Phase::Ready);
-    let ended_well = Life::begin(Arc::clone(&agent), &supervisor, args, stop, &config.settings).run(&mut signals).await;
+    let mut life = Life::begin(Arc::clone(&agent), &supervisor, args, stop, &config.settings, joins);
+    let ended_well = life.run(&mut signals).await;
     watchers.abort();
     clients.abort();
     // Drops the listener, which removes its socket file.
@@ -140,6 +147,31 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
         log.error("agent", "The agent has ended because another node has its name; names must be unique");
     }
     Ok(ended_well)
+}
+
+/// Measures at each interval how long news takes to reach all members, until the node leaves.
+async fn send_beacons(agent: Arc<Agent>, interval: Duration) {
+    loop {
+        tokio::time::sleep(interval).await;
+        if agent.serf.state() != NodeState::Alive {
+            return;
+        }
+        match agent.serf.beacon().await {
+            Ok(beacon) if beacon.silent.is_empty() => {
+                let text = format_args!("beacon: all {} other members were reached in {:?}", beacon.acks, beacon.took);
+                agent.log.debug("agent", text);
+            }
+            Ok(beacon) => {
+                let silent: Vec<&str> = beacon.silent.iter().take(SILENT_LOGGED_MAX).map(|name| &**name).collect();
+                let (count, took) = (beacon.silent.len(), beacon.took);
+                let text =
+                    format_args!("beacon: {count} members did not acknowledge in {took:?}: {}", silent.join(", "));
+                agent.log.warn("agent", text);
+            }
+            // Too many queries are running, or the node is stopping.
+            Err(error) => agent.log.debug("agent", format_args!("no beacon is sent: {error}")),
+        }
+    }
 }
 
 /// Stops the agent when its node has stopped by itself.
@@ -164,7 +196,7 @@ async fn first(signals: &mut Signals) -> Signal {
 }
 
 impl Agent {
-    fn new(
+    pub(super) fn new(
         config: &Config,
         serf: Serf,
         bootstrap: Bootstrap,
@@ -284,7 +316,7 @@ impl Agent {
     /// Stops the node.
     async fn end(&self) {
         self.log.info("agent", "requesting serf shutdown");
-        if self.serf.state() != serf_tokio::NodeState::Left {
+        if self.serf.state() != NodeState::Left {
             self.log.warn("serf", "Shutdown without a Leave");
         }
         if let Ok(Err(why)) = timeout(SHUTDOWN_TIMEOUT, self.serf.shutdown()).await {
@@ -342,6 +374,9 @@ impl Agent {
         gauge("runtime.num_goroutines", tokio::runtime::Handle::current().metrics().num_alive_tasks());
     }
 }
+
+/// Limit on the silent members that a record of a beacon names.
+const SILENT_LOGGED_MAX: usize = 8;
 
 /// Limit on the members named in the log when they rejoin from the snapshot.
 const REJOINS_LOGGED_MAX: usize = 16;

@@ -7,11 +7,13 @@ use std::time::Duration;
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span, info_span};
 
 use super::{Agent, invoke};
 use crate::budget::{Budget, Room};
 use crate::config::{Settings, duration};
-use crate::handler::{AgentEvent, EventHandler};
+use crate::handler::{AgentEvent, Event, EventHandler};
 use crate::log::Log;
 
 /// The event handlers, and the queues of their scripts.
@@ -374,18 +376,41 @@ async fn run(
     answers_after: Option<oneshot::Receiver<()>>,
 ) {
     let begun = Instant::now();
-    let ended = invoke::invoke(agent, script, event, waiting).await;
+    let span = span_of(script, &event.data);
+    let ended = invoke::invoke(agent, script, event, waiting).instrument(span.clone()).await;
     let took = begun.elapsed();
     drop(ticket);
     if let Some(before) = answers_after {
         _ = before.await;
     }
-    if let Err(why) = ended.and_then(|ended| invoke::report(agent, script, event, ended)) {
+    let reported = ended.and_then(|ended| invoke::report(agent, script, event, ended));
+    note_outcome(&span, &reported);
+    if let Err(why) = reported {
         agent.tally.handler_failures.bump();
         agent.log.error("agent", format_args!("Error invoking script '{script}': {why}"));
     }
     agent.tally.handler_runs.add(took);
     agent.metrics.sample(&format!("agent.invoke.{script}"), took);
+}
+
+/// The span of a script's run, with the fields of a handler's run in an embedded node.
+fn span_of(script: &str, event: &Event) -> Span {
+    info_span!(
+        "serf.handler",
+        script,
+        event = event.kind(),
+        name = event.name(),
+        outcome = Empty,
+        otel.kind = "consumer",
+        otel.status_code = Empty,
+    )
+}
+
+fn note_outcome(span: &Span, reported: &Result<(), String>) {
+    match reported {
+        Ok(()) => span.record("outcome", "done"),
+        Err(why) => span.record("outcome", why.as_str()).record("otel.status_code", "ERROR"),
+    };
 }
 
 /// Limit on the events queued for scripts, and on the queries queued for one script. Newer ones are dropped.
@@ -397,3 +422,51 @@ const EVENTS_BYTES_MAX: usize = 4 << 20;
 
 /// How long the end of the agent waits for queued runs to start.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::ffi::OsString;
+    use std::io;
+
+    use serf_tests::spans::Recorder;
+    use serf_tokio::Serf;
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::agent::bootstrap::Bootstrap;
+    use crate::agent::setup::{self, Files};
+    use crate::config::{Config, Draft};
+    use crate::log::Level;
+
+    /// An agent without clients.
+    fn agent(handlers: &[&str]) -> Arc<Agent> {
+        let args = ["-node=one", "-bind=127.0.0.1:0", "-rpc-addr=none"].iter().chain(handlers);
+        let args: Vec<OsString> = args.map(OsString::from).collect();
+        let (config, _) = Config::resolve(Draft::read(&args).expect("is a draft")).expect("is valid");
+        let log = Arc::new(Log::new(Level::Err, Box::new(io::sink())).expect("starts"));
+        let files = Files::read(&config, &log).expect("names none");
+        let serf = Serf::start(setup::options(&config, files).expect("are valid")).expect("starts");
+        Agent::new(&config, serf, Bootstrap::new(0, true), log).0
+    }
+
+    #[tokio::test]
+    async fn the_run_of_a_script_is_a_span_with_its_event_and_how_it_ended() {
+        let recorder = Recorder::default();
+        let _here = tracing::subscriber::set_default(recorder.subscriber());
+        let agent = agent(&["-event-handler=user:good=true", "-event-handler=user:bad=exit 3"]);
+        for name in ["good", "bad"] {
+            let data = Event::User { name: name.into(), lamport: 1, payload: Vec::new(), coalesce: false };
+            agent.scripts.dispatch(&Arc::new(AgentEvent { data, query: None }));
+        }
+        let runs = async {
+            while recorder.ended("serf.handler").len() < 2 {
+                sleep(Duration::from_millis(10)).await;
+            }
+            recorder.ended("serf.handler")
+        };
+        let runs = timeout(Duration::from_secs(20), runs).await.expect("both run");
+        let fields = ["script", "event", "name", "outcome", "otel.status_code"];
+        let said: Vec<_> = runs.iter().map(|run| fields.map(|field| run.field(field))).collect();
+        assert_eq!(said, [["true", "user", "good", "done", ""], ["exit 3", "user", "bad", "exit status 3", "ERROR"]]);
+    }
+}

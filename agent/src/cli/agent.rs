@@ -72,8 +72,9 @@ Sources of addresses to join:
   for the SRV records of a name, file:PATH for the addresses in a file,
   exec:COMMAND for those that a command prints, and 'provider=...' in the
   grammar of HashiCorp's go-discover, whose program discover must be there.
-  -retry-join asks them at each try. What a source gives is separated by
-  blanks and line ends.
+  -retry-join asks them at each try, and new addresses in a file are joined
+  while the agent runs. What a source gives is separated by blanks and line
+  ends.
 
 Addresses of this host:
 

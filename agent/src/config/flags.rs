@@ -165,7 +165,7 @@ mod tests {
             assert!(!seen.contains(&flags.settings), "{arg} sets nothing, or what another flag sets");
             seen.push(flags.settings);
         }
-        assert_eq!(seen.len(), 1 + 42);
+        assert_eq!(seen.len(), 1 + 43);
         assert!(parse(&["-check"]).expect("parses").check);
     }
 

@@ -331,6 +331,12 @@ settings! {
         #[bound(Positive)]
         accusers_min: Int = 1,
 
+        /// How often this agent measures how long news takes to
+        /// reach all members, for -metrics-addr; 0: never. One
+        /// agent of a cluster is enough.
+        #[flag = "beacon-interval=0s"]
+        beacon_interval: Nanos,
+
         /// Reports the event 'partition' when members have been
         /// missing, and nothing else has changed, for this time;
         /// 0: never. 10s suits 100 members, 30s 1000.

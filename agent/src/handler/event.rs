@@ -97,6 +97,14 @@ impl Event {
         }
     }
 
+    /// The name of a user event or a query.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::User { name, .. } | Self::Query { name, .. } => Some(name),
+            Self::Members { .. } | Self::Partition { .. } => None,
+        }
+    }
+
     /// Its description in the log: `member-join`, `user-event: NAME`, `query: NAME`, `partition: split, 3 of 9 …`.
     pub fn description(&self) -> String {
         match self {

@@ -293,14 +293,14 @@ const FIGURES_BYTES_MAX: usize = 8 << 20;
 const RECORD_BYTES_MAX: usize = 16 * 1024;
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     #[derive(Clone, Default)]
-    struct Page(Arc<Mutex<Vec<u8>>>);
+    pub(in crate::log) struct Page(Arc<Mutex<Vec<u8>>>);
 
     impl Page {
-        fn text(&self) -> String {
+        pub(in crate::log) fn text(&self) -> String {
             String::from_utf8(self.0.lock().expect("no panic").clone()).expect("is text")
         }
     }

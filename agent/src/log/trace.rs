@@ -35,7 +35,8 @@ impl TraceLog {
 
 impl Subscriber for TraceLog {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= tracing::Level::DEBUG && metadata.target().starts_with("serf_")
+        // Spans are for the subscribers of embedders: a record of the log is one event.
+        metadata.is_event() && *metadata.level() <= tracing::Level::DEBUG && metadata.target().starts_with("serf_")
     }
 
     fn max_level_hint(&self) -> Option<tracing::level_filters::LevelFilter> {
@@ -171,6 +172,7 @@ impl Visit for Fields {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sink::tests::Page;
     use super::*;
 
     fn fields(message: &str, kind: &str) -> Fields {
@@ -211,5 +213,19 @@ mod tests {
         said(ERASED, "");
         assert_eq!(said(MEMBER_EVENT, "member-reap"), "EventMemberReap (forced): n1 ::1");
         assert_eq!(said(MEMBER_EVENT, "member-reap"), "EventMemberReap: n1");
+    }
+
+    #[test]
+    fn spans_of_the_node_change_no_record_and_are_off() {
+        let page = Page::default();
+        let log = Arc::new(Log::new(Level::Debug, Box::new(page.clone())).expect("starts"));
+        log.release();
+        tracing::subscriber::with_default(TraceLog::new(Arc::clone(&log)), || {
+            let span = tracing::info_span!(target: "serf_runtime::span", "serf.query", query = "deploy");
+            assert!(span.is_disabled());
+            span.in_scope(|| tracing::info!(target: "serf_proto::swim", member = "n1", "inside"));
+        });
+        log.flush();
+        assert!(page.text().ends_with(" [INFO] memberlist: inside: member=n1\n"), "{}", page.text());
     }
 }

@@ -304,7 +304,7 @@ impl Node {
     pub(super) fn announce_join(&mut self, is_newcomer: bool) {
         if is_newcomer && !self.leave.has_begun() {
             self.serf.date_join(&mut self.core);
-            self.swim.broadcast_own();
+            self.swim.broadcast_own(&self.core);
         } else {
             self.serf.announce_join(&mut self.core);
         }

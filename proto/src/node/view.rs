@@ -1,6 +1,7 @@
 //! Read access to a node's state.
 
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use super::{Node, NodeState};
@@ -10,7 +11,7 @@ use crate::event::Member;
 use crate::limits::MEMBERS_BYTES_MAX;
 use crate::roster::Peer;
 use crate::serf::Coordinate;
-use crate::stats::{Clocks, MemberCounts, QueueDepths, Stats, Usage};
+use crate::stats::{Clocks, Histogram, HistogramMetric, MemberCounts, QueueDepths, Stats, Usage};
 
 impl Node {
     /// Whether this node knows no other member that is alive or leaving. The condition under which it starts to search
@@ -75,6 +76,25 @@ impl Node {
     /// Number of queued broadcasts.
     pub fn queue_depths(&self) -> QueueDepths {
         QueueDepths { swim: self.swim.queue_depth(), ..self.serf.queue_depths() }
+    }
+
+    /// Distributions of times: round trips of probes, waits of broadcasts by queue, acks of queries.
+    pub fn histograms(&self) -> Vec<HistogramMetric> {
+        let stats = &self.core.stats;
+        let waited = |(queue, waits): (&'static str, &Histogram)| {
+            let help =
+                "Time from a broadcast's queueing to its first transmission. One of each queue is timed at once.";
+            HistogramMetric::labelled("gossip_wait", help, ("queue", queue), waits)
+        };
+        let help = "Round trips of probes that were acked directly, within the probe timeout.";
+        let mut all = vec![HistogramMetric::plain("probe_round_trip", help, &stats.probe_round_trips)];
+        all.push(waited(("swim", self.swim.waits())));
+        all.extend(self.serf.waits().map(waited));
+        let help = "Time from a query of this node to the ack of each other member.";
+        all.push(HistogramMetric::plain("dissemination", help, &stats.dissemination_times));
+        let help = "Time from a query of this node to the last ack of the other members that were expected.";
+        all.push(HistogramMetric::plain("dissemination_all", help, &stats.dissemination_all_times));
+        all
     }
 
     /// Number of known members, by status. Constant time.

@@ -17,7 +17,7 @@ use crate::fingerprint::Fingerprint;
 use crate::limits::{EVENT_HASHES_MAX, EVENT_RING_BYTES_MAX, EVENT_WINDOW_TIMES_MAX, ITEM_BYTES, USER_EVENT_BYTES_MAX};
 use crate::msgpack::write::{longest_raw, raw_bytes};
 use crate::roster::{event_hash, mix, short};
-use crate::stats::DropReason;
+use crate::stats::{DropReason, Histogram};
 use crate::time::Instant;
 use crate::wire::native::EventWindow;
 use crate::wire::{Codec, hashicorp, serf};
@@ -88,6 +88,7 @@ impl Events {
     pub(super) fn send(
         &mut self,
         core: &mut Core,
+        timed_at: Option<Instant>,
         clock: &mut LamportClock,
         name: &str,
         payload: &[u8],
@@ -100,7 +101,7 @@ impl Events {
         let frame = encode(core.codec_kept(), &serf::Message::UserEvent(event));
         _ = clock.tick();
         core.stats.user_events_sent += 1;
-        self.receive(core, clock, &event, &frame);
+        self.receive(core, timed_at, clock, &event, &frame);
         Ok(())
     }
 
@@ -108,13 +109,19 @@ impl Events {
     pub(super) fn receive(
         &mut self,
         core: &mut Core,
+        timed_at: Option<Instant>,
         clock: &mut LamportClock,
         event: &serf::UserEvent<'_>,
         frame: &[u8],
     ) {
         if self.take(core, clock, event) {
-            self.queue.push(&core.cfg, &mut core.stats.events_pruned, frame, event_bytes(event));
+            self.queue.push(&core.cfg, &mut core.stats.events_pruned, frame, event_bytes(event), timed_at);
         }
+    }
+
+    /// How long events have waited before they were sent for the first time.
+    pub(super) const fn waits(&self) -> &Histogram {
+        self.queue.waits()
     }
 
     /// Handles the events of a push/pull. They are not gossiped on, since members exchange states among themselves.

@@ -13,8 +13,9 @@ use crate::envelope::Packer;
 use crate::fingerprint::Fingerprint;
 use crate::limits::{EARLY_INTENTS_BYTES_MAX, EARLY_INTENTS_MAX, ITEM_BYTES};
 use crate::roster::{Holder, MemberIdx};
-use crate::stats::DropReason;
+use crate::stats::{DropReason, Histogram};
 use crate::time::Instant;
+use crate::waits::Waits;
 use crate::wire::serf::{Join, Leave, Message};
 use crate::wire::{Codec, native};
 
@@ -24,6 +25,7 @@ use crate::wire::{Codec, native};
 pub(super) struct Intents {
     /// Members whose intent is queued.
     queue: RowQueue<MemberIdx>,
+    waits: Waits<MemberIdx>,
     /// Names with an early intent, oldest first. Some may have become members since.
     early: VecDeque<(Instant, MemberIdx)>,
     /// Memory used by `early`, in bytes; limited by [`EARLY_INTENTS_BYTES_MAX`].
@@ -45,7 +47,13 @@ pub(super) enum Via {
 
 impl Intents {
     pub(super) const fn new() -> Self {
-        Self { queue: RowQueue::new(), early: VecDeque::new(), early_bytes: 0, own_leaves_sent: None }
+        Self {
+            queue: RowQueue::new(),
+            waits: Waits::new(),
+            early: VecDeque::new(),
+            early_bytes: 0,
+            own_leaves_sent: None,
+        }
     }
 
     /// Stores an intent about a name that is not a member yet (`upsertIntent` in serf.go), and gossips it.
@@ -123,6 +131,9 @@ impl Intents {
         } else {
             self.queue.push(idx, members);
         }
+        if let Some(now) = members.timed_at(core) {
+            self.waits.queued(now, || idx);
+        }
         let depth_max = core.cfg.serf().queue_depth_max as usize;
         core.stats.intents_pruned.full += self.queue.prune(depth_max, members);
     }
@@ -146,7 +157,7 @@ impl Intents {
         codec: Codec,
         packer: &mut Packer<'_>,
     ) {
-        let Self { queue, own_leaves_sent, .. } = self;
+        let Self { queue, own_leaves_sent, waits, .. } = self;
         let ahead = packer.room() / INTENT_BYTES;
         queue.fill(
             members,
@@ -174,9 +185,15 @@ impl Intents {
                 if let Some(sent) = own_leaves_sent.as_mut().filter(|_| idx == members.me()) {
                     *sent += 1;
                 }
+                waits.sent(core.now, &idx);
                 Offer::Sent
             },
         );
+    }
+
+    /// How long intents have waited before they were sent for the first time.
+    pub(super) const fn waits(&self) -> &Histogram {
+        self.waits.histogram()
     }
 
     /// Notes that another member sent a queued intent; see [`RowQueue::note_duplicate`].
@@ -242,7 +259,7 @@ impl Intents {
     }
 
     pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
-        let Self { queue, early, early_bytes: _, own_leaves_sent } = self;
+        let Self { queue, waits: _, early, early_bytes: _, own_leaves_sent } = self;
         queue.fingerprint(to);
         to.put((early.len(), own_leaves_sent));
         for (since, idx) in early {

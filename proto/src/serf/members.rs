@@ -295,6 +295,11 @@ impl Members {
         self.known
     }
 
+    /// The time from which a broadcast waits, if there is a member to send it to.
+    pub(super) fn timed_at(&self, core: &Core) -> Option<Instant> {
+        (self.live() > 1).then_some(core.now)
+    }
+
     /// Number of members that are alive or leaving.
     pub(super) fn live(&self) -> u32 {
         let gone = self.failed.len() + self.left.len();

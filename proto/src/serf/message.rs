@@ -11,7 +11,9 @@ use crate::core::Core;
 use crate::envelope::Packer;
 use crate::fingerprint::Fingerprint;
 use crate::limits::PACKET_BYTES_MAX;
-use crate::stats::{DropReason, Pruned};
+use crate::stats::{DropReason, Histogram, Pruned};
+use crate::time::Instant;
+use crate::waits::Waits;
 use crate::wire::serf::Message;
 use crate::wire::{Codec, Writer};
 
@@ -46,11 +48,14 @@ const ENCODED_BYTES_SMALL: usize = 1536;
 
 /// A gossip queue of encoded messages, oldest first.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct MessageQueue(TransmitQueue<Bytes>);
+pub(super) struct MessageQueue {
+    messages: TransmitQueue<Bytes>,
+    waits: Waits<Bytes>,
+}
 
 impl Default for MessageQueue {
     fn default() -> Self {
-        Self(TransmitQueue::new(TieOrder::Oldest))
+        Self { messages: TransmitQueue::new(TieOrder::Oldest), waits: Waits::new() }
     }
 }
 
@@ -60,62 +65,85 @@ impl MessageQueue {
     ///
     /// Peers may send larger packets than this node. A message that fits into none of our packets would block the
     /// queue, so it is pruned at once.
-    pub(super) fn push(&mut self, cfg: &Config, pruned: &mut Pruned, frame: &[u8], hashicorp_bytes: usize) {
+    ///
+    /// `timed_at` is the time, if there is a member that it can be sent to.
+    pub(super) fn push(
+        &mut self,
+        cfg: &Config,
+        pruned: &mut Pruned,
+        frame: &[u8],
+        hashicorp_bytes: usize,
+        timed_at: Option<Instant>,
+    ) {
         let room = cfg.message_room();
         if frame.len().max(hashicorp_bytes) > room {
             pruned.too_large += 1;
             return;
         }
-        self.0.push(Bytes::copy_from_slice(frame));
-        pruned.full += self.0.limit(cfg.serf().queue_depth_max, room);
+        let message = Bytes::copy_from_slice(frame);
+        if let Some(now) = timed_at {
+            self.waits.queued(now, || message.clone());
+        }
+        self.messages.push(message);
+        pruned.full += self.messages.limit(cfg.serf().queue_depth_max, room);
     }
 
     /// Adds messages to a packet while they fit, translated into its codec.
-    pub(super) fn fill(&mut self, limit: usize, codec: Codec, packer: &mut Packer<'_>) {
-        self.0.fill(limit, |_, message| {
+    pub(super) fn fill(&mut self, now: Instant, limit: usize, codec: Codec, packer: &mut Packer<'_>) {
+        let Self { messages, waits } = self;
+        messages.fill(limit, |_, message| {
             let frame = packer.frame(|w| {
                 codec.begin_user(w)?;
                 codec.translate_serf(message, w)
             });
-            if frame.is_err() { Offer::Full } else { Offer::Sent }
+            if frame.is_err() {
+                return Offer::Full;
+            }
+            waits.sent(now, message);
+            Offer::Sent
         });
     }
 
     /// Begins a round of several packets to one member: each message is offered at most once until the round ends.
     pub(super) fn begin_round(&mut self) {
-        self.0.begin_round();
+        self.messages.begin_round();
     }
 
     /// Ends a round.
     pub(super) fn end_round(&mut self) {
-        self.0.end_round();
+        self.messages.end_round();
     }
 
     /// The queued messages.
     pub(super) fn messages_mut(&mut self) -> impl Iterator<Item = &mut Bytes> {
-        self.0.items_mut()
+        self.messages.items_mut()
     }
 
     pub(super) const fn len(&self) -> usize {
-        self.0.len()
+        self.messages.len()
     }
 
     pub(super) const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.messages.is_empty()
     }
 
     /// Memory used by the messages, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        self.0.bytes()
+        self.messages.bytes()
+    }
+
+    /// How long messages have waited before they were sent for the first time.
+    pub(super) const fn waits(&self) -> &Histogram {
+        self.waits.histogram()
     }
 
     /// The message that is packed next.
     #[cfg(test)]
     pub(super) fn next(&self) -> Option<&Bytes> {
-        self.0.upcoming().next()
+        self.messages.upcoming().next()
     }
 
     pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
-        self.0.fingerprint(to);
+        self.messages.fingerprint(to);
     }
 }

@@ -85,7 +85,7 @@ use crate::limits::{
 
 use crate::fingerprint::Fingerprint;
 use crate::roster::{MemberIdx, RecordHashes};
-use crate::stats::{Clocks, DropReason, MemberCounts, QueueDepths, Usage};
+use crate::stats::{Clocks, DropReason, Histogram, MemberCounts, QueueDepths, Usage};
 use crate::timer::SerfTimer;
 use crate::types::Snapshot;
 use crate::wire::Codec;
@@ -171,7 +171,10 @@ impl Serf {
                 let intent = Intent::Leave { prune: leave.prune };
                 self.intent(core, leave.node, leave.ltime, intent, Via::Gossip);
             }
-            Ok(Message::UserEvent(event)) => self.events.receive(core, &mut self.clocks.event, &event, body),
+            Ok(Message::UserEvent(event)) => {
+                let timed_at = self.members.timed_at(core);
+                self.events.receive(core, timed_at, &mut self.clocks.event, &event, body);
+            }
             Ok(Message::Query(query)) => self.query_in(core, origin, &query, body),
             Ok(Message::QueryResponse(response)) => self.response_in(core, origin, &response),
             Ok(Message::Relay(relay)) => self.relay_in(core, origin, &relay),
@@ -257,7 +260,8 @@ impl Serf {
         payload: &[u8],
         coalesce: bool,
     ) -> Result<(), SendError> {
-        self.events.send(core, &mut self.clocks.event, name, payload, coalesce)
+        let timed_at = self.members.timed_at(core);
+        self.events.send(core, timed_at, &mut self.clocks.event, name, payload, coalesce)
     }
 
     /// Adds broadcasts to a packet while they fit: intents first, then queries, then user events, as in `GetBroadcasts`
@@ -266,7 +270,7 @@ impl Serf {
         let limit = transmit_limit(core.cfg.swim().retransmit_mult, self.members.known());
         self.intents.fill(core, &mut self.members, limit, codec, packer);
         for queue in self.message_queues() {
-            queue.fill(limit, codec, packer);
+            queue.fill(core.now, limit, codec, packer);
         }
     }
 
@@ -326,6 +330,11 @@ impl Serf {
     pub(crate) const fn queue_depths(&self) -> QueueDepths {
         let (queries, events) = (self.queries.queue.len(), self.events.queue.len());
         QueueDepths { swim: 0, intents: self.intents.queued(), queries, events }
+    }
+
+    /// How long broadcasts have waited before they were sent for the first time, by queue.
+    pub(crate) const fn waits(&self) -> [(&'static str, &Histogram); 3] {
+        [("intents", self.intents.waits()), ("queries", self.queries.queue.waits()), ("events", self.events.waits())]
     }
 
     /// The largest payload, in bytes, of a user event with this name at the current Lamport time. `None` if even an

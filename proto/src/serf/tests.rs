@@ -13,6 +13,7 @@ mod keys;
 mod queries;
 mod reaping;
 mod table;
+mod times;
 
 use alloc::format;
 use alloc::string::{String, ToString};

@@ -14,13 +14,17 @@ use crate::wire::{Codec, Full, hashicorp, native};
 
 impl Swim {
     /// Queues a member's state. Resets its transmit count if it is queued already.
-    pub(super) fn queue_broadcast(&mut self, idx: MemberIdx) {
+    pub(super) fn queue_broadcast(&mut self, core: &Core, idx: MemberIdx) {
         self.broadcasts.push(idx, &mut self.members);
+        // A lone node has nobody to send to, and may wait for days.
+        if self.has_receiver() {
+            self.waits.queued(core.now, || idx);
+        }
     }
 
     /// Queues our own state, so that it is sent again.
-    pub(crate) fn broadcast_own(&mut self) {
-        self.queue_broadcast(self.me());
+    pub(crate) fn broadcast_own(&mut self, core: &Core) {
+        self.queue_broadcast(core, self.me());
     }
 
     /// Dequeues the states of all other members: the cluster that they come from knows them.
@@ -59,8 +63,8 @@ impl Swim {
         }
         let limit = transmit_limit(core.cfg.swim().retransmit_mult, self.members_known());
         let ahead = packer.room() / STATE_BYTES;
-        let Self { members, broadcasts, own, .. } = self;
-        let Core { roster, notifications, .. } = core;
+        let Self { members, broadcasts, own, waits, .. } = self;
+        let Core { now, roster, notifications, .. } = core;
         broadcasts.fill(members, limit, ahead, &join_time, |members, idx, is_last| {
             // A copy of the cached announcement is much cheaper than encoding, and this is most of the traffic of a
             // join storm.
@@ -80,6 +84,7 @@ impl Swim {
                     notifications.push(Notification::LeaveBroadcastSent);
                 }
             }
+            waits.sent(*now, &idx);
             Offer::Sent
         });
     }

@@ -172,7 +172,7 @@ impl Swim {
         }
         self.members.set_alive(core, idx, incarnation);
         // After `set_alive`: the broadcast is encoded from the row.
-        self.queue_broadcast(idx);
+        self.queue_broadcast(core, idx);
         if matches!(before, None | Some(State::Dead | State::Left)) {
             core.notify(Notification::Joined(idx));
         }
@@ -237,7 +237,7 @@ impl Swim {
             evidence(core, origin, Source::Ourselves)
         };
         let state = self.members.declare_dead(core, idx, by, evidence);
-        self.queue_broadcast(idx);
+        self.queue_broadcast(core, idx);
         core.notify(if state == State::Left { Notification::Left(idx) } else { Notification::Dead(idx) });
     }
 

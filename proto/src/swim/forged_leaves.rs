@@ -56,7 +56,7 @@ impl Swim {
             Some(State::Left) if self.members.challenge(core, idx) => {
                 core.met.note(Sometimes::LeaveVerified);
                 // The member may consider us gone. `Challenge` packets carry our own state only while it is queued.
-                self.queue_broadcast(self.me());
+                self.queue_broadcast(core, self.me());
                 let body = Body::Challenge { seq: self.probing.next_seq(), target: idx };
                 core.unicasts.push(Unicast { to, peer: Some(idx), answers: None, body });
             }

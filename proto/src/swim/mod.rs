@@ -48,8 +48,9 @@ use self::takeovers::Takeovers;
 use crate::broadcast::{RowQueue, SendCounts as _};
 use crate::core::{Core, Heard, Notification, Origin};
 use crate::roster::{Identity, MemberIdx, RecordHashes};
-use crate::stats::DropReason;
+use crate::stats::{DropReason, Histogram};
 use crate::timer::SwimTimer;
+use crate::waits::Waits;
 use crate::wire::swim::{FIRST_INCARNATION, Message, PeerRef, State};
 
 use crate::fingerprint::Fingerprint;
@@ -60,6 +61,7 @@ pub(crate) struct Swim {
     members: Members,
     own: Own,
     broadcasts: RowQueue<MemberIdx>,
+    waits: Waits<MemberIdx>,
     probing: Probing,
     awareness: Awareness,
     push_pulls: PushPulls,
@@ -78,6 +80,7 @@ impl Swim {
             members: Members::new(me, zones),
             own: Own::new(FIRST_INCARNATION),
             broadcasts: RowQueue::new(),
+            waits: Waits::new(),
             probing: Probing::new(&mut core.rng.probe),
             awareness: Awareness::new(core.cfg.swim().awareness_max_multiplier),
             push_pulls: PushPulls::default(),
@@ -90,7 +93,7 @@ impl Swim {
         swim.members.set_alive(core, me, FIRST_INCARNATION);
         // A converged cluster has nothing to announce.
         if !converged {
-            swim.queue_broadcast(me);
+            swim.queue_broadcast(core, me);
         }
         core.notify(Notification::Joined(me));
         // A random first delay per loop, so that nodes that start together do not tick in step.
@@ -209,6 +212,11 @@ impl Swim {
         self.queue_depth() > 0 && self.has_receiver()
     }
 
+    /// How long broadcasts have waited before they were sent for the first time.
+    pub(crate) const fn waits(&self) -> &Histogram {
+        self.waits.histogram()
+    }
+
     /// Whether any member could receive gossip. The dead count too, since they are gossiped to for a while.
     pub(crate) fn has_receiver(&self) -> bool {
         self.others_live() > 0 || self.members.count(State::Dead) > 0
@@ -263,7 +271,7 @@ impl Swim {
 
     /// Feeds what decides the behaviour of this layer.
     pub(crate) fn fingerprint(&self, core: &Core, to: &mut Fingerprint<'_>) {
-        let Self { members, own, broadcasts, probing, awareness, push_pulls, admission, takeovers } = self;
+        let Self { members, own, broadcasts, waits: _, probing, awareness, push_pulls, admission, takeovers } = self;
         members.fingerprint(to);
         own.fingerprint(to);
         broadcasts.fingerprint(to);

@@ -168,7 +168,7 @@ impl Swim {
     fn set_own_incarnation(&mut self, core: &Core, incarnation: u32) {
         let me = self.me();
         self.members.raise(core, me, incarnation);
-        self.queue_broadcast(me);
+        self.queue_broadcast(core, me);
     }
 
     /// Starts a probe interval: sends the deferred refutation, and asks the next claimant for its state.
@@ -186,7 +186,7 @@ impl Swim {
         }
         if self.incarnation() == u32::MAX {
             // Members accept it only from our own address, so it is queued again every interval.
-            self.queue_broadcast(self.me());
+            self.queue_broadcast(core, self.me());
         }
     }
 

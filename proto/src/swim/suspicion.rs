@@ -87,7 +87,7 @@ impl Swim {
     pub(super) fn begin_suspicion(&mut self, core: &mut Core, origin: Origin, idx: MemberIdx, by: &Accusation<'_>) {
         let deadline = self.members.suspect(core, idx, by, evidence(core, origin, Source::OwnProbe));
         core.timers.set(SwimTimer::Suspicion(idx), deadline);
-        self.queue_broadcast(idx);
+        self.queue_broadcast(core, idx);
         let (member, accuser) = (core.roster.peer(idx).cloned(), self.members.accuser(idx).cloned());
         core.events.extend(member.zip(accuser).map(|(member, accuser)| Event::Suspected { member, accuser }));
     }
@@ -105,7 +105,7 @@ impl Swim {
             core.timers.set(SwimTimer::Suspicion(idx), deadline);
         }
         // Gossiped again only if the accuser counted, as in memberlist's `suspectNode`.
-        self.queue_broadcast(idx);
+        self.queue_broadcast(core, idx);
     }
 
     /// Handles the timer of a suspicion: declares the suspect dead. Ignores the timer of a suspicion that was refuted

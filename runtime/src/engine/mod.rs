@@ -6,7 +6,7 @@ use core::convert::Infallible;
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -17,6 +17,7 @@ use serf_proto::{
     Event, Instant, JoinId, JoinOutcome, KeyReport, LeaveReport, Node, Outbox, Output, QueryId, SocketFailure,
     StreamId, Tap, canonical,
 };
+use tracing::Span;
 
 pub(crate) use self::stream::Origin;
 use self::stream::StreamHandle;
@@ -34,6 +35,7 @@ use crate::retry::Retries;
 use crate::send_queue::SendQueue;
 use crate::signal::Signal;
 use crate::socket::is_dual;
+use crate::span;
 use crate::unwind::catch_unwind;
 
 /// State that the tasks of a node share with its handles.
@@ -76,11 +78,13 @@ pub(crate) struct Engine<N: Net> {
     pub(crate) running: Option<Running<N>>,
     pub(crate) subscribers: Subscribers,
     /// Callers that wait for the end of a join.
-    pub(crate) joins: BTreeMap<JoinId, Sender<JoinOutcome>>,
+    pub(crate) joins: BTreeMap<JoinId, Joining>,
     /// Connect results of the streams that joins wait for.
     pub(crate) dials: Dials,
     /// Callers that wait for the end of a key operation.
     pub(crate) keys: BTreeMap<QueryId, Sender<KeyReport>>,
+    /// The spans of running queries, if a subscriber wants them.
+    pub(crate) spans: BTreeMap<QueryId, Span>,
     pub(crate) leave: Leave,
     /// The reason for which the node ends or has ended, unless it was a command.
     pub(crate) end: Option<End>,
@@ -101,6 +105,14 @@ pub(crate) struct Running<N: Net> {
     answers_bytes: usize,
     /// Every task holds a clone: when all clones are dropped, the sockets are closed too.
     pub(crate) alive: Sender<Infallible>,
+}
+
+/// A caller that waits for the end of a join.
+pub(crate) struct Joining {
+    pub(crate) done: Sender<JoinOutcome>,
+    pub(crate) span: Span,
+    /// The addresses that it contacts. Empty for a rejoin, which takes those of the snapshot.
+    pub(crate) addrs: BTreeSet<SocketAddr>,
 }
 
 /// The result of our leave, and the callers that wait for it.
@@ -235,7 +247,7 @@ impl<N: Net> Shared<N> {
             let cut = running.make_room();
             self.counters.streams_refused.fetch_add(u64::from(cut), Ordering::Relaxed);
             let id = engine.node.accept(now, canonical(from), out);
-            running.open(self, id, Origin::Accepted(stream));
+            running.open(self, id, Origin::Accepted(stream, canonical(from)), None);
         });
     }
 
@@ -248,6 +260,9 @@ impl<N: Net> Shared<N> {
             core::mem::take(&mut engine.keys),
             core::mem::take(&mut engine.leave.waiting),
         );
+        for span in core::mem::take(&mut engine.spans).values() {
+            span::abandoned(span);
+        }
         engine.subscribers.close();
         if let Some(capture) = &engine.capture {
             capture.close();
@@ -313,9 +328,10 @@ impl<N: Net> Running<N> {
     }
 
     /// Spawns the task of a stream.
-    pub(crate) fn open(&mut self, shared: &Arc<Shared<N>>, stream: StreamId, origin: Origin<N>) {
+    pub(crate) fn open(&mut self, shared: &Arc<Shared<N>>, stream: StreamId, origin: Origin<N>, join: Option<&Span>) {
         self.inbound += usize::from(origin.is_inbound());
-        self.streams.insert(stream, StreamHandle::spawn(shared, stream, origin, self.alive.clone()));
+        let span = span::exchange(origin.peer(), origin.is_inbound(), join);
+        self.streams.insert(stream, StreamHandle::spawn(shared, stream, origin, self.alive.clone(), span));
     }
 
     /// Removes a stream whose task has ended.
@@ -338,6 +354,7 @@ impl<N: Net> Engine<N> {
             joins: BTreeMap::new(),
             dials: Dials::default(),
             keys: BTreeMap::new(),
+            spans: BTreeMap::new(),
             leave: Leave::default(),
             end: None,
             wake_at: Instant::MAX,
@@ -363,7 +380,9 @@ impl<N: Net> Engine<N> {
                 Output::Event(event) => self.dispatch_event(event),
                 Output::Connect { stream, to } => {
                     if let Some(running) = &mut self.running {
-                        running.open(shared, stream, Origin::Dial(to));
+                        let of_it = |join: &&Joining| join.addrs.is_empty() || join.addrs.contains(&to);
+                        let join = self.joins.values().find(of_it).map(|join| &join.span);
+                        running.open(shared, stream, Origin::Dial(to), join);
                     }
                 }
                 Output::Write { stream, bytes } => {
@@ -391,6 +410,13 @@ impl<N: Net> Engine<N> {
         }
     }
 
+    /// Keeps the span of a query until its end.
+    pub(crate) fn trace(&mut self, id: QueryId, span: Span) {
+        if !span.is_disabled() {
+            self.spans.insert(id, span);
+        }
+    }
+
     fn handle(&self, stream: StreamId) -> Option<&StreamHandle<N>> {
         self.running.as_ref()?.streams.get(&stream)
     }
@@ -401,10 +427,18 @@ impl<N: Net> Engine<N> {
             // The caller may have stopped waiting.
             Event::Joined(report) => {
                 if let Some(waiting) = self.joins.remove(&report.id) {
-                    _ = waiting.try_send(report);
+                    _ = waiting.done.try_send(report);
+                }
+            }
+            Event::QueryEnded(report) => {
+                if let Some(span) = self.spans.remove(&report.id) {
+                    span::query_ended(&span, &report);
                 }
             }
             Event::Keys(report) => {
+                if let Some(span) = self.spans.remove(&report.id) {
+                    span::keys_ended(&span, &report);
+                }
                 if let Some(waiting) = self.keys.remove(&report.id) {
                     _ = waiting.try_send(report);
                 }

@@ -3,6 +3,7 @@
 
 use core::convert::Infallible;
 use core::net::SocketAddr;
+use core::sync::atomic::{AtomicU64, Ordering};
 use std::io;
 use std::sync::Arc;
 
@@ -10,22 +11,30 @@ use async_channel::{Receiver, Sender};
 use bytes::Bytes;
 use futures_lite::future::or;
 use serf_proto::{StreamId, StreamInput};
+use tracing::{Instrument as _, Span};
 
 use super::Shared;
 use crate::call_buffers::with_buffer;
 use crate::error::system_words;
 use crate::net::{Net, Stream};
 use crate::signal::Signal;
+use crate::span;
 
 /// How a stream starts: by connecting or by being accepted.
 pub(crate) enum Origin<N: Net> {
     Dial(SocketAddr),
-    Accepted(N::Stream),
+    Accepted(N::Stream, SocketAddr),
 }
 
 impl<N: Net> Origin<N> {
     pub(crate) const fn is_inbound(&self) -> bool {
-        matches!(self, Self::Accepted(_))
+        matches!(self, Self::Accepted(..))
+    }
+
+    pub(crate) const fn peer(&self) -> SocketAddr {
+        match self {
+            Self::Dial(peer) | Self::Accepted(_, peer) => *peer,
+        }
     }
 }
 
@@ -47,15 +56,29 @@ enum StreamCommand {
 }
 
 impl<N: Net> StreamHandle<N> {
-    pub(crate) fn spawn(shared: &Arc<Shared<N>>, id: StreamId, origin: Origin<N>, alive: Sender<Infallible>) -> Self {
+    pub(crate) fn spawn(
+        shared: &Arc<Shared<N>>,
+        id: StreamId,
+        origin: Origin<N>,
+        alive: Sender<Infallible>,
+        span: Span,
+    ) -> Self {
         let (commands, todo) = async_channel::unbounded();
         let (closing, is_inbound) = (Arc::new(Signal::default()), origin.is_inbound());
-        let work = StreamTask { shared: Arc::clone(shared), id, todo, closing: Arc::clone(&closing) };
+        let work = StreamTask {
+            shared: Arc::clone(shared),
+            id,
+            todo,
+            closing: Arc::clone(&closing),
+            span: span.clone(),
+            moved: Moved::default(),
+        };
         let supervisor = Arc::clone(shared);
-        let task = shared.net.spawn(async move {
+        let exchange = async move {
             let _alive = alive;
             supervisor.supervise("stream", work.run(origin)).await;
-        });
+        };
+        let task = shared.net.spawn(exchange.instrument(span));
         Self { commands, closing, is_inbound, written_bytes: 0, _task: task }
     }
 
@@ -86,6 +109,15 @@ struct StreamTask<N: Net> {
     id: StreamId,
     todo: Receiver<StreamCommand>,
     closing: Arc<Signal>,
+    span: Span,
+    moved: Moved,
+}
+
+/// Bytes read and written. Atomic only because the task may move between threads.
+#[derive(Debug, Default)]
+struct Moved {
+    read: AtomicU64,
+    written: AtomicU64,
 }
 
 /// What woke the task.
@@ -97,25 +129,33 @@ enum Next {
 
 impl<N: Net> StreamTask<N> {
     async fn run(self, origin: Origin<N>) {
-        if let Some(stream) = self.begin(origin).await {
-            let give_up = async {
-                self.closing.wait().await;
-                self.shared.net.sleep(self.shared.linger).await;
-                Ok(())
-            };
-            if let Err(error) = or(self.carry(&stream), give_up).await {
-                let error = system_words(&error);
-                tracing::debug!(stream = self.id.number(), %error, "stream failed");
-                self.stream_failed(&error);
-            }
-        }
+        let failure = self.exchange(origin).await.err();
+        let Moved { read, written } = &self.moved;
+        let (read, written) = (read.load(Ordering::Relaxed), written.load(Ordering::Relaxed));
+        span::exchange_ended(&self.span, read, written, failure.as_deref());
         self.shared.stream_over(self.id);
     }
 
-    /// Returns the open stream; `None` if it could not be opened or was cancelled.
-    async fn begin(&self, origin: Origin<N>) -> Option<N::Stream> {
+    /// Opens the stream and carries it to its end. The error is the operating system's, as the log has it.
+    async fn exchange(&self, origin: Origin<N>) -> Result<(), String> {
+        let stream = self.begin(origin).await?;
+        let give_up = async {
+            self.closing.wait().await;
+            self.shared.net.sleep(self.shared.linger).await;
+            Ok(())
+        };
+        or(self.carry(&stream), give_up).await.map_err(|error| {
+            let error = system_words(&error);
+            tracing::debug!(stream = self.id.number(), %error, "stream failed");
+            self.stream_failed(&error);
+            error
+        })
+    }
+
+    /// Returns the open stream.
+    async fn begin(&self, origin: Origin<N>) -> Result<N::Stream, String> {
         let to = match origin {
-            Origin::Accepted(stream) => return Some(stream),
+            Origin::Accepted(stream, _) => return Ok(stream),
             Origin::Dial(to) => to,
         };
         let unwanted = async {
@@ -123,18 +163,19 @@ impl<N: Net> StreamTask<N> {
             None
         };
         self.shared.lock().dials.begin(to);
-        match or(async { Some(self.shared.net.connect(self.shared.bound, to).await) }, unwanted).await? {
-            Ok(stream) => {
+        match or(async { Some(self.shared.net.connect(self.shared.bound, to).await) }, unwanted).await {
+            None => Err("given up before it was connected".into()),
+            Some(Ok(stream)) => {
                 self.shared.lock().dials.opened(to);
                 self.handle_input(StreamInput::Opened);
-                Some(stream)
+                Ok(stream)
             }
-            Err(error) => {
+            Some(Err(error)) => {
                 let words = system_words(&error);
                 tracing::debug!(%to, error = words, "cannot open stream");
                 self.shared.lock().dials.failed(to, error);
                 self.stream_failed(&words);
-                None
+                Err(words)
             }
         }
     }
@@ -147,7 +188,10 @@ impl<N: Net> StreamTask<N> {
             let readable =
                 async { if is_open { Next::Readable(stream.readable().await) } else { core::future::pending().await } };
             match or(command, readable).await {
-                Next::Commanded(StreamCommand::Write(bytes)) => write_all(stream, &bytes).await?,
+                Next::Commanded(StreamCommand::Write(bytes)) => {
+                    write_all(stream, &bytes).await?;
+                    self.moved.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                }
                 Next::Commanded(StreamCommand::Close) => return stream.shutdown_write(),
                 Next::Readable(ready) => {
                     ready?;
@@ -166,6 +210,7 @@ impl<N: Net> StreamTask<N> {
                 Ok(false)
             }
             Ok(len) => {
+                self.moved.read.fetch_add(len as u64, Ordering::Relaxed);
                 self.handle_input(StreamInput::Data(&buffer[..len]));
                 Ok(true)
             }

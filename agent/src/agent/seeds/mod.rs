@@ -2,20 +2,22 @@
 //! again at each try.
 
 mod command;
+mod file;
+mod watch;
 
 use core::fmt::Display;
 use core::net::SocketAddr;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read};
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
+pub(super) use self::watch::{Watched, watch_files};
 use super::Agent;
 use crate::config::Seed;
 use crate::dns::{Resolver, Target};
-use crate::endpoint::read_failure;
 
 /// The texts of `start_join` or `retry_join`, and which of them gave no address last time.
 pub(super) struct Seeds {
@@ -97,11 +99,7 @@ fn listed(text: &str) -> Result<Vec<String>, String> {
 
 /// The content of a file, read on another thread, because a disk may be slow.
 async fn in_file(path: PathBuf) -> Result<String, String> {
-    let read = tokio::task::spawn_blocking(move || {
-        let mut text = String::new();
-        let opened = std::fs::File::open(&path).and_then(|file| file.take(TEXT_BYTES_MAX).read_to_string(&mut text));
-        opened.map(|_| text).map_err(|error| read_failure(&path, &error))
-    });
+    let read = tokio::task::spawn_blocking(move || file::read(&path));
     read.await.unwrap_or_else(|error| Err(error.to_string()))
 }
 

@@ -98,6 +98,27 @@ fn figures_are_served_in_the_format_of_prometheus() {
     ] {
         assert_eq!(samples.get(sample), Some(&value), "{sample}");
     }
+    for family in [
+        "serf_probe_round_trip_seconds",
+        "serf_gossip_wait_seconds{queue=\"swim\"}",
+        "serf_gossip_wait_seconds{queue=\"intents\"}",
+        "serf_gossip_wait_seconds{queue=\"queries\"}",
+        "serf_gossip_wait_seconds{queue=\"events\"}",
+        "serf_dissemination_seconds",
+        "serf_dissemination_all_seconds",
+    ] {
+        let (name, labels) = family.split_once('{').map_or((family, ""), |(name, rest)| (name, rest));
+        let inner = labels.trim_end_matches('}');
+        let comma = if inner.is_empty() { "" } else { "," };
+        for bound in ["0.0001", "0.025", "30", "+Inf"] {
+            let bucket = format!("{name}_bucket{{{inner}{comma}le=\"{bound}\"}}");
+            assert!(samples.contains_key(&bucket), "{bucket}");
+        }
+        let braces = if inner.is_empty() { String::new() } else { format!("{{{inner}}}") };
+        for suffix in ["_sum", "_count"] {
+            assert_eq!(samples.get(&format!("{name}{suffix}{braces}")), Some(&0.0), "a lone node measures nothing");
+        }
+    }
     assert!(samples.keys().any(|sample| sample.starts_with("serf_build_info{version=")));
     assert!(!page.contains("outsider"), "no name that the network chose");
 }
@@ -132,6 +153,20 @@ fn a_status_page_without_an_address_is_refused() {
     let mut agent = Agent::spawn("127.0.0.1:0", &["-ui"]);
     assert_eq!(agent.exit_code(), 1);
     agent.wait("==> Error starting the status page: -ui needs -metrics-addr");
+}
+
+#[test]
+fn beacons_measure_how_long_news_takes_to_reach_all_members() {
+    let one = Agent::start(&[ANY, "-beacon-interval=1s"]);
+    let two = Agent::start(&["-node=two", "-join", &one.bound()]);
+    one.wait("[DEBUG] agent: beacon: all 1 other members were reached in ");
+    let (_, page) = get(&one, "GET /metrics");
+    let samples = samples(&page);
+    let (each, all) = (samples["serf_dissemination_seconds_count"], samples["serf_dissemination_all_seconds_count"]);
+    assert!(all >= 1.0 && each >= all, "{each} {all}");
+    assert!(samples["serf_dissemination_all_seconds_sum"] > 0.0);
+    two.signal("KILL");
+    one.wait("[WARN] agent: beacon: 1 members did not acknowledge in ");
 }
 
 #[test]

@@ -4,11 +4,13 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use simple_dns::rdata::{A, RData, SRV};
 use simple_dns::{CLASS, Name, Packet, PacketFlag, QTYPE, RCODE, ResourceRecord, TYPE};
 
 use super::metrics::get;
+use crate::ports::free_address;
 use crate::process::{ANY_PORT, Agent, Directory, eventually};
 
 fn wait_members(agents: &[&Agent], count: usize) {
@@ -231,4 +233,91 @@ fn agents_that_start_in_two_groups_become_one_cluster_when_all_are_expected() {
     wait_members(&[a, b, c, d], 2);
     write("left", &[a, b, c]);
     wait_members(&[a, b, c, d], 4);
+}
+
+#[test]
+fn addresses_that_appear_in_a_file_are_joined_while_the_agent_runs_and_members_are_not_joined_again() {
+    let dir = Directory::new();
+    let one = Agent::start(&["-node=one"]);
+    let path = dir.file("members", &format!("{}\n", one.bound()));
+    let watcher = Agent::start(&["-node=watcher", &format!("-join=file:{path}")]);
+    wait_members(&[&one, &watcher], 2);
+
+    // Nothing but the file tells the others of this agent.
+    let late = Agent::start(&["-node=late"]);
+    dir.file("members", &format!("{}\n{}\n", one.bound(), late.bound()));
+    wait_members(&[&one, &watcher, &late], 3);
+    let joined = format!("joining new addresses of files: [{}]", late.bound());
+    watcher.wait(&joined);
+
+    // One that leaves the file stays a member, and one that returns to it is one already.
+    dir.file("members", &format!("{}\n", one.bound()));
+    eventually("the shorter file", || (lines(&watcher, "has changed: 0 new addresses") == 1).then_some(()));
+    wait_members(&[&one, &watcher, &late], 3);
+    dir.file("members", &format!("{}\n{} # again\n", one.bound(), late.bound()));
+    eventually("the longer file", || (lines(&watcher, "has changed: 1 new addresses") == 2).then_some(()));
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(lines(&watcher, "joining new addresses"), 1, "{}", watcher.output());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_is_swapped_by_its_link_is_noticed_and_a_bad_one_is_one_warning() {
+    use std::fs::rename;
+    use std::os::unix::fs::symlink;
+
+    let dir = Directory::new();
+    // As a ConfigMap is mounted: the link of the directory is replaced, the path leads through it.
+    let mount = |name: &str, text: &str| {
+        std::fs::create_dir(dir.path().join(name)).expect("can be made");
+        dir.file(&format!("{name}/members"), text);
+        symlink(name, dir.path().join("new")).expect("can be made");
+        rename(dir.path().join("new"), dir.path().join("data")).expect("can be replaced");
+    };
+    let one = Agent::start(&["-node=one"]);
+    mount("v1", &one.bound());
+    let source = format!("file:{}", dir.path().join("data/members").display());
+    let watcher = Agent::start(&["-node=watcher", &format!("-retry-join={source}")]);
+    wait_members(&[&one, &watcher], 2);
+
+    mount("v2", &format!("[\"{}\"]", one.bound()));
+    let warning = format!("[WARN] agent: {source} gives no address to join: no word of it is an address: ");
+    watcher.wait(&warning);
+    let late = Agent::start(&["-node=late"]);
+    mount("v3", &format!("{} {}", one.bound(), late.bound()));
+    wait_members(&[&one, &watcher, &late], 3);
+    watcher.wait(&format!("[INFO] agent: {source} gives addresses to join again"));
+    assert_eq!(lines(&watcher, &warning), 1, "{}", watcher.output());
+}
+
+#[test]
+fn an_address_of_a_changed_file_that_does_not_answer_yet_is_tried_again() {
+    let dir = Directory::new();
+    let one = Agent::start(&["-node=one"]);
+    let path = dir.file("members", &one.bound());
+    let watcher = Agent::start(&["-node=watcher", &format!("-retry-join=file:{path}")]);
+    wait_members(&[&watcher], 2);
+
+    let closed = free_address();
+    dir.file("members", &format!("{} {closed}", one.bound()));
+    watcher.wait("[WARN] agent: error joining: 1 error occurred:");
+    let late = Agent::start(&["-node=late", &format!("-bind={closed}")]);
+    wait_members(&[&one, &watcher, &late], 3);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_a_reload_brings_is_watched_too() {
+    let dir = Directory::new();
+    let config = dir.file("a.json", "{}");
+    let one = Agent::start(&["-node=one"]);
+    let watcher = Agent::start(&["-node=watcher", "-join", &one.bound(), "-config-file", &config]);
+    let path = dir.file("members", &one.bound());
+    dir.file("a.json", &format!("{{\"start_join\": [\"file:{path}\"]}}"));
+    watcher.signal("HUP");
+    watcher.wait(&format!("joining: [{}] replay: false", one.bound()));
+    eventually("the join", || (lines(&watcher, "agent: joined: 1 nodes") == 2).then_some(()));
+    let late = Agent::start(&["-node=late"]);
+    dir.file("members", &format!("{} {}", one.bound(), late.bound()));
+    wait_members(&[&one, &watcher, &late], 3);
 }

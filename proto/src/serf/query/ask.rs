@@ -58,6 +58,11 @@ impl<'a> Question<'a> {
         Self { name: name.into(), payload, nodes: Vec::new(), tags: Vec::new(), acks: false, relay_factor: 0, timeout }
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Sets the payload.
     #[must_use]
     pub fn with_payload(self, payload: impl Into<Cow<'a, [u8]>>) -> Self {
@@ -220,7 +225,9 @@ impl Serf {
         let id = QueryId { ltime: query.ltime, id: query.id };
         let waiting = if purpose.ends_early() { self.expected(core, question, &filters) } else { BTreeSet::new() };
         // Registered before the local delivery below, which may respond at once.
-        self.queries.pending.insert(id, PendingQuery::new(core.now + timeout, question.acks, waiting, purpose));
+        let (now, me) = (core.now, self.members.me());
+        let pending = PendingQuery::new(now, now + timeout, question.acks, waiting, purpose, me);
+        self.queries.pending.insert(id, pending);
         self.arm_queries(core);
         let frame = encode(core.codec_kept(), &Message::Query(query));
         self.query_in(core, Origin::Local, &query, &frame);

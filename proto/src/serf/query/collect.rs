@@ -22,11 +22,14 @@ use crate::wire::serf::QueryResponse;
 /// A running query of this node.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct PendingQuery {
+    begun: Instant,
     deadline: Instant,
     acks: bool,
     /// Members that have not responded. Starts empty if we expect none; the query then runs to its deadline, since
     /// there may be members that we do not know.
     waiting: BTreeSet<MemberIdx>,
+    /// Expected members, without this one, that have not acked. Only while the time until all have acked is measured.
+    unacked: Option<BTreeSet<MemberIdx>>,
     received: BTreeMap<Name, Received>,
     /// Number of responders that are not members.
     strangers: u32,
@@ -37,7 +40,8 @@ pub(super) struct PendingQuery {
 
 impl PendingQuery {
     pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
-        let Self { deadline, acks, waiting, received, strangers, acked, answered, purpose } = self;
+        let Self { begun: _, deadline, acks, waiting, unacked: _, received, strangers, acked, answered, purpose } =
+            self;
         to.deadline(*deadline);
         to.put((acks, waiting, strangers, acked, answered, received.len()));
         for (from, Received { ack, answer }) in received {
@@ -82,13 +86,19 @@ impl QueryPurpose {
 }
 
 impl PendingQuery {
-    pub(super) const fn new(
+    /// A query of the member `me`, from now to `deadline`.
+    pub(super) fn new(
+        now: Instant,
         deadline: Instant,
         acks: bool,
         waiting: BTreeSet<MemberIdx>,
         purpose: QueryPurpose,
+        me: MemberIdx,
     ) -> Self {
-        Self { deadline, acks, waiting, received: BTreeMap::new(), strangers: 0, acked: 0, answered: 0, purpose }
+        let others = || waiting.iter().copied().filter(|&idx| idx != me).collect::<BTreeSet<_>>();
+        let unacked = acks.then(others).filter(|others| !others.is_empty());
+        let received = BTreeMap::new();
+        Self { begun: now, deadline, acks, waiting, unacked, received, strangers: 0, acked: 0, answered: 0, purpose }
     }
 
     pub(super) const fn purpose_mut(&mut self) -> &mut QueryPurpose {
@@ -128,6 +138,25 @@ impl PendingQuery {
         ResponseClass::News { first_ack }
     }
 
+    /// Measures the time of a member's first ack. An answer implies that the member was reached, but not when.
+    fn time_ack(&mut self, core: &mut Core, idx: MemberIdx, is_ack: bool) {
+        if !is_ack {
+            self.unacked = None;
+            return;
+        }
+        let took = core.now - self.begun;
+        core.stats.dissemination_times.record(took);
+        if self.unacked.take_if(|unacked| unacked.remove(&idx) && unacked.is_empty()).is_some() {
+            core.stats.dissemination_all_times.record(took);
+        }
+    }
+
+    /// No longer expects the ack of a member that is gone. If it was the last one, the time until all have acked is
+    /// unknown: this one would be the time until its failure was noticed.
+    fn forget_ack(&mut self, idx: MemberIdx) {
+        self.unacked.take_if(|unacked| unacked.remove(&idx) && unacked.is_empty());
+    }
+
     /// Removes an expected member. Returns whether it was the last.
     fn stop_waiting_for(&mut self, idx: MemberIdx) -> bool {
         self.waiting.remove(&idx) && self.waiting.is_empty()
@@ -141,6 +170,7 @@ impl Serf {
         let id = QueryId { ltime: response.ltime, id: response.id };
         let idx = core.roster.find(response.from);
         let is_member = idx.is_some_and(|idx| self.members.has(idx));
+        let me = self.members.me();
         let Some(query) = self.queries.pending.get_mut(&id).filter(|query| core.now <= query.deadline) else {
             core.stats.query_late += 1;
             return;
@@ -160,6 +190,9 @@ impl Serf {
         // The ack event precedes the response event, also when the response implies the ack.
         if first_ack {
             core.stats.query_acks += 1;
+            if let Some(idx) = idx.filter(|&idx| is_member && idx != me) {
+                query.time_ack(core, idx, is_ack);
+            }
             if let QueryPurpose::Application = query.purpose {
                 core.events.push(Event::QueryAck { id, from: Name::clone(&from) });
             }
@@ -191,7 +224,10 @@ impl Serf {
     pub(in crate::serf) fn stop_waiting_for(&mut self, core: &mut Core, idx: MemberIdx) {
         let pending = self.queries.pending.iter_mut();
         // Collected first: `end_query` removes from the map.
-        let over = pending.filter_map(|(id, query)| query.stop_waiting_for(idx).then_some(*id));
+        let over = pending.filter_map(|(id, query)| {
+            query.forget_ack(idx);
+            query.stop_waiting_for(idx).then_some(*id)
+        });
         for id in over.collect::<Vec<_>>() {
             self.end_query(core, id, true);
         }
@@ -201,6 +237,8 @@ impl Serf {
     pub(in crate::serf) fn queries_due(&mut self, core: &mut Core) {
         let due = self.queries.pending.iter().filter(|(_, query)| query.deadline <= core.now).map(|(id, _)| *id);
         for id in due.collect::<Vec<_>>() {
+            let is_incomplete = self.queries.pending.get(&id).is_some_and(|query| query.unacked.is_some());
+            core.stats.disseminations_incomplete += u64::from(is_incomplete);
             self.end_query(core, id, false);
         }
         self.arm_queries(core);

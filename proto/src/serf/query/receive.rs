@@ -46,7 +46,8 @@ impl Serf {
         self.queries.newest = self.queries.newest.max(query.ltime);
         // Before the filters: a query is gossiped on by every member, also by those that it is not for.
         if !query.is_not_for_broadcast() {
-            self.queries.queue.push(&core.cfg, &mut core.stats.queries_pruned, frame, shortest_query_bytes(query));
+            let (bytes, timed_at) = (shortest_query_bytes(query), self.members.timed_at(core));
+            self.queries.queue.push(&core.cfg, &mut core.stats.queries_pruned, frame, bytes, timed_at);
         }
         if !self.is_for_us(core, query) {
             return;

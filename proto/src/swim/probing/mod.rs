@@ -299,7 +299,11 @@ impl Swim {
         self.awareness.apply(-1);
         self.admission.note_ack(probe.target);
         core.probe_answered(origin, probe.target, is_direct);
-        is_direct.then(|| (probe.target, core.now - probe.sent_at))
+        let rtt = core.now - probe.sent_at;
+        if is_direct {
+            core.stats.probe_round_trips.record(rtt);
+        }
+        is_direct.then_some((probe.target, rtt))
     }
 
     /// Handles the ack of a stream ping.

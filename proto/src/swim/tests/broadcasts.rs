@@ -138,3 +138,18 @@ fn an_accuser_with_a_name_that_no_packet_has_room_for_does_not_stop_the_queue() 
     while !lone.packet().is_empty() {}
     assert_eq!(lone.swim.queue_depth(), 0);
 }
+
+#[test]
+fn the_first_transmission_of_a_state_ends_its_wait_in_the_queue() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    while !lone.packet().is_empty() {}
+    let before = lone.swim.waits().clone();
+    lone.hear(suspect("b", 1, "c"));
+    lone.run(Duration::from_millis(120));
+    lone.packet();
+    lone.run(Duration::from_millis(80));
+    lone.packet();
+    let waits = lone.swim.waits();
+    assert_eq!(waits.count() - before.count(), 1);
+    assert_eq!(waits.sum() - before.sum(), Duration::from_millis(120));
+}

@@ -281,3 +281,19 @@ fn only_a_timely_ack_of_the_direct_ping_measures_the_round_trip() {
     lone.run(ms(600));
     assert_eq!(lone.swim.acked(&mut lone.core, Origin::Local, seq), None, "it may have come through another member");
 }
+
+#[test]
+fn the_round_trip_of_an_ack_within_the_probe_timeout_is_recorded_and_of_a_later_one_not() {
+    let (mut lone, target, seq) = probed(Options::lan(), &FIVE);
+    lone.run(ms(30));
+    lone.hear_from(addr(&target), ack(seq));
+    let recorded = |lone: &Lone| {
+        let trips = &lone.core.stats.probe_round_trips;
+        (trips.count(), trips.sum())
+    };
+    assert_eq!(recorded(&lone), (1, ms(30)));
+    let (target, seq) = lone.next_probe();
+    lone.run(ms(600));
+    lone.hear_from(addr(&target), ack(seq));
+    assert_eq!(recorded(&lone), (1, ms(30)), "it may have come through a helper");
+}

@@ -1,0 +1,392 @@
+//! Watches the files of `file:` sources while the agent runs, and joins through the addresses that appear in them.
+//!
+//! Modification time and length are polled. inotify watches an inode: a ConfigMap is replaced by swapping the link of a
+//! directory, an editor renames a new file over the old one, and a network file system reports nothing that another
+//! host writes. Each of them would need a watch of every directory on the path, and the poll as well.
+
+use core::mem::take;
+use core::net::{IpAddr, SocketAddr};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serf_tokio::{JoinError, NodeState, OldEvents, SeedFailure, Status};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use super::file::{self, Stamp};
+use super::{is_of, listed};
+use crate::agent::Agent;
+use crate::agent::joining::{multiple, one_line};
+use crate::config::{Seed, Settings};
+
+/// The files to watch, and whether a join reads them by itself meanwhile. The watch then waits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::agent) struct Watched {
+    pub(in crate::agent) paths: BTreeSet<PathBuf>,
+    pub(in crate::agent) is_joining: bool,
+}
+
+impl Watched {
+    /// The files that settings name.
+    pub(in crate::agent) fn paths_of(settings: &Settings) -> BTreeSet<PathBuf> {
+        let texts = settings.start_join.iter().chain(&settings.retry_join);
+        let file = |text: &String| match Seed::parse(text) {
+            Ok(Seed::File(path)) => Some(path),
+            _ => None,
+        };
+        texts.filter_map(file).collect()
+    }
+}
+
+/// Watches files until the sender of `watched` is dropped, or the node leaves. The addresses that a file has at first
+/// are left to the joins of the settings. Members whose addresses leave a file stay members.
+pub(in crate::agent) async fn watch_files(agent: Arc<Agent>, mut watched: watch::Receiver<Watched>) {
+    let (mut files, mut pending) = (Files::default(), Pending::default());
+    loop {
+        let Watched { paths, is_joining } = watched.borrow_and_update().clone();
+        // The disk may be slow.
+        let polled = tokio::task::spawn_blocking(move || {
+            files.set(paths);
+            let changes = if is_joining { Vec::new() } else { files.poll() };
+            (files, changes)
+        });
+        let Ok((read, changes)) = polled.await else { return };
+        files = read;
+        for change in changes {
+            pending.add(report(&agent, change));
+        }
+        pending.retain(&files);
+        if agent.serf.state() != NodeState::Alive || pending.join(&agent).await.is_err() {
+            return;
+        }
+        let is_idle = files.0.is_empty();
+        tokio::select! {
+            () = sleep(POLL_INTERVAL), if !is_idle => {}
+            changed = watched.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// Logs the change of a file, in one record. Returns the new addresses.
+fn report(agent: &Agent, change: Change) -> BTreeSet<String> {
+    let Change { path, read, was_failing } = change;
+    let shown = path.display();
+    let Content { new, malformed } = match read {
+        Ok(content) => content,
+        Err(why) => {
+            let text = format_args!("file:{shown} gives no address to join: {why}; it is read again when it changes");
+            agent.log.warn("agent", text);
+            return BTreeSet::new();
+        }
+    };
+    if let Some(word) = malformed.first() {
+        let count = malformed.len();
+        agent
+            .log
+            .warn("agent", format_args!("file:{shown} has changed: {count} of its words are no address: {word:?}"));
+    } else if was_failing {
+        agent.log.info("agent", format_args!("file:{shown} gives addresses to join again"));
+    } else {
+        agent.log.debug("agent", format_args!("file:{shown} has changed: {} new addresses", new.len()));
+    }
+    new
+}
+
+/// The watched files, with what was last read.
+#[derive(Default)]
+struct Files(BTreeMap<PathBuf, Followed>);
+
+struct Followed {
+    /// The stamp of the content that was read.
+    read: Stamp,
+    /// The stamp at the last poll.
+    polled: Stamp,
+    addresses: BTreeSet<String>,
+    is_failing: bool,
+}
+
+/// A file that has changed.
+struct Change {
+    path: PathBuf,
+    read: Result<Content, String>,
+    /// Whether the content before could not be read.
+    was_failing: bool,
+}
+
+/// What a changed file has.
+struct Content {
+    /// The addresses that it did not have before.
+    new: BTreeSet<String>,
+    /// Words that are no address.
+    malformed: Vec<String>,
+}
+
+impl Files {
+    /// Sets the files to watch. What a new one has now is not reported.
+    fn set(&mut self, paths: BTreeSet<PathBuf>) {
+        self.0.retain(|path, _| paths.contains(path));
+        for path in paths {
+            self.0.entry(path).or_insert_with_key(|path| {
+                // Before the content: a write in between is then a change.
+                let stamp = Stamp::of(path);
+                // A failure is reported by the joins of the settings.
+                let (addresses, _) = content(path, &stamp).unwrap_or_default();
+                Followed { read: stamp.clone(), polled: stamp, addresses, is_failing: false }
+            });
+        }
+    }
+
+    /// Reads the files that have changed. A change is taken when it has lasted for one poll, so that a file which is
+    /// being written is not read by half.
+    fn poll(&mut self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for (path, file) in &mut self.0 {
+            let stamp = Stamp::of(path);
+            if stamp == file.read || stamp != file.polled {
+                file.polled = stamp;
+                continue;
+            }
+            let read = content(path, &stamp);
+            file.read = stamp;
+            let was_failing = core::mem::replace(&mut file.is_failing, read.is_err());
+            let read = read.map(|(addresses, malformed)| {
+                // What a file had before a failure is still known.
+                let before = core::mem::replace(&mut file.addresses, addresses);
+                Content { new: &file.addresses - &before, malformed }
+            });
+            changes.push(Change { path: path.clone(), read, was_failing });
+        }
+        changes
+    }
+}
+
+/// The addresses of a file, and its words that are none.
+fn content(path: &std::path::Path, stamp: &Stamp) -> Result<(BTreeSet<String>, Vec<String>), String> {
+    if *stamp == Stamp::Other {
+        return Err("it is no regular file".into());
+    }
+    let words = listed(&file::read(path)?)?.into_iter();
+    let (addresses, malformed): (Vec<_>, Vec<_>) = words.partition(|word| may_be_address(word));
+    if addresses.is_empty() {
+        return Err(format!("no word of it is an address: {:?}", malformed[0]));
+    }
+    Ok((addresses.into_iter().collect(), malformed))
+}
+
+/// Whether a word may be an address or the name of a host. A list of JSON or YAML is split into words that are not.
+fn may_be_address(word: &str) -> bool {
+    // As a key of YAML.
+    let ends_as_key = word.ends_with(':') && !word.ends_with("::");
+    let is_of_address = |letter: char| letter.is_alphanumeric() || ".:-_/[]%".contains(letter);
+    !ends_as_key && word.contains(char::is_alphanumeric) && word.chars().all(is_of_address)
+}
+
+/// New addresses that have not been joined.
+#[derive(Default)]
+struct Pending {
+    addresses: BTreeSet<String>,
+    /// How often they were tried.
+    tries: u32,
+    /// When they are tried again.
+    next_at: Option<Instant>,
+}
+
+impl Pending {
+    fn add(&mut self, new: BTreeSet<String>) {
+        if !new.is_empty() {
+            self.addresses.extend(new);
+            (self.tries, self.next_at) = (0, None);
+        }
+    }
+
+    /// Forgets the addresses that no file has any more.
+    fn retain(&mut self, files: &Files) {
+        self.addresses.retain(|address| files.0.values().any(|file| file.addresses.contains(address)));
+    }
+
+    /// Joins through the addresses, if it is time. Those of live members are left out; those that do not answer are
+    /// tried again with growing pauses, at most [`TRIES_MAX`] times.
+    ///
+    /// # Errors
+    ///
+    /// The node leaves.
+    async fn join(&mut self, agent: &Agent) -> Result<(), ()> {
+        if self.addresses.is_empty() || self.next_at.is_some_and(|at| Instant::now() < at) {
+            return Ok(());
+        }
+        let mut addresses: Vec<String> = take(&mut self.addresses).into_iter().collect();
+        retain_strangers(agent, &mut addresses);
+        if addresses.is_empty() {
+            return Ok(());
+        }
+        if self.tries == 0 {
+            agent.log.info("agent", format_args!("joining new addresses of files: [{}]", addresses.join(" ")));
+        }
+        let (contacted, failed) = match agent.serf.join_with(&addresses, OldEvents::Ignore).await {
+            Ok(report) => (report.contacted, report.failed),
+            Err(JoinError::NoSeedAnswered(report)) => (0, report.failed),
+            Err(_) => return Err(()),
+        };
+        if contacted > 0 {
+            agent.log.info("agent", format_args!("joined: {contacted} nodes"));
+        }
+        self.retry(agent, &failed);
+        Ok(())
+    }
+
+    /// Notes what has to be tried again. The first failure is a warning, and the last.
+    fn retry(&mut self, agent: &Agent, failed: &[SeedFailure]) {
+        if failed.is_empty() {
+            return;
+        }
+        self.tries += 1;
+        let why = one_line(&multiple(failed, !agent.serf.keys().is_empty()));
+        if self.tries == TRIES_MAX {
+            agent.log.warn("agent", format_args!("error joining: {why}; given up until the file names them anew"));
+            return;
+        }
+        let pause = POLL_INTERVAL * 2_u32.pow(self.tries);
+        self.addresses.extend(failed.iter().map(|failure| failure.seed.clone()));
+        self.next_at = Some(Instant::now() + pause);
+        let text = format_args!("error joining: {why}, retrying in {pause:?}");
+        if self.tries == 1 {
+            agent.log.warn("agent", text);
+        } else {
+            agent.log.debug("agent", text);
+        }
+    }
+}
+
+/// Leaves out this agent and the members that are alive. A host name is joined, since its addresses are not known here.
+fn retain_strangers(agent: &Agent, addresses: &mut Vec<String>) {
+    let own = agent.serf.local().addr();
+    let members = agent.serf.members();
+    let live = members.iter().filter(|member| matches!(member.status(), Status::Alive | Status::Leaving));
+    let live: BTreeSet<SocketAddr> = live.map(|member| member.peer().addr()).collect();
+    let port = agent.serf.bound_addr().port();
+    addresses.retain(|text| !is_of(own, text) && address(text, port).is_none_or(|addr| !live.contains(&addr)));
+}
+
+/// The address of a text that has one: `ip`, `ip:port`, `[ipv6]:port`, or each of them after `name/`.
+fn address(text: &str, default_port: u16) -> Option<SocketAddr> {
+    let text = text.split_once('/').map_or(text, |(_name, addr)| addr);
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let ip = |ip: IpAddr| SocketAddr::new(ip, default_port);
+    text.parse().ok().or_else(|| bare.parse().ok().map(ip))
+}
+
+/// How often the files are examined. A change takes effect after one to two intervals.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How often a new address is tried, with pauses that double: for about eight minutes.
+const TRIES_MAX: u32 = 8;
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{create_dir, remove_file, write};
+
+    use super::*;
+
+    fn files_of(path: &std::path::Path) -> Files {
+        let mut files = Files::default();
+        files.set([path.to_path_buf()].into());
+        files
+    }
+
+    /// Polls until a change has lasted. Returns the new addresses, or why there are none.
+    fn polled(files: &mut Files) -> Vec<Result<Vec<String>, String>> {
+        assert!(files.poll().is_empty(), "a change has to last");
+        let changes = files.poll();
+        assert!(files.poll().is_empty(), "a change is reported once");
+        changes.into_iter().map(|change| change.read.map(|read| read.new.into_iter().collect())).collect()
+    }
+
+    #[test]
+    fn a_changed_file_gives_its_new_addresses_once_and_an_unchanged_one_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("members");
+        write(&path, "a b").unwrap();
+        let mut files = files_of(&path);
+        assert!(polled(&mut files).is_empty(), "what it has at first is left to the joins of the settings");
+        write(&path, "b c # d").unwrap();
+        assert_eq!(polled(&mut files), [Ok(vec!["c".into()])]);
+        write(&path, "a b c d").unwrap();
+        assert_eq!(polled(&mut files), [Ok(vec!["a".into(), "d".into()])], "one that left may come back");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_one_failure_and_what_it_had_stays_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("members");
+        write(&path, "a b").unwrap();
+        let mut files = files_of(&path);
+        for (bytes, why) in [
+            (&b"# none\n"[..], "it has none"),
+            (b"[\"a\", \"b\"]", "no word of it is an address: \"[\\\"a\\\",\""),
+            (b"\xFF", "it is not UTF-8"),
+            (&b"a ".repeat(200_000), "it is longer than 262144 bytes"),
+        ] {
+            write(&path, bytes).unwrap();
+            assert_eq!(polled(&mut files), [Err(why.into())]);
+        }
+        remove_file(&path).unwrap();
+        let missing = format!("open {}: no such file or directory", path.display());
+        assert_eq!(polled(&mut files), [Err(missing)]);
+        create_dir(&path).unwrap();
+        assert_eq!(polled(&mut files), [Err("it is no regular file".into())]);
+        std::fs::remove_dir(&path).unwrap();
+        write(&path, "a b c").unwrap();
+        assert_eq!(polled(&mut files), [Ok(vec!["c".into()])]);
+    }
+
+    #[test]
+    fn a_file_that_is_being_written_is_read_when_it_rests() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("members");
+        write(&path, "").unwrap();
+        let mut files = files_of(&path);
+        for text in ["10.0.0.1", "10.0.0.12", "10.0.0.12 b"] {
+            write(&path, text).unwrap();
+            assert!(files.poll().is_empty(), "{text}");
+        }
+        let read = files.poll().remove(0).read.unwrap_or_else(|why| panic!("{why}"));
+        assert!(read.new.into_iter().eq(["10.0.0.12", "b"]));
+    }
+
+    #[test]
+    fn words_that_are_no_address_are_known() {
+        for word in [
+            "10.0.0.1",
+            "10.0.0.1:7946",
+            "[::1]:7946",
+            "::1",
+            "fe80::1%eth0",
+            "fd00::",
+            "a/b.c:1",
+            "n-1",
+            "bücher.example",
+        ] {
+            assert!(may_be_address(word), "{word}");
+        }
+        for word in ["-", "\"a\",", "{", "members:", "a=b", "--", "\u{7}a"] {
+            assert!(!may_be_address(word), "{word}");
+        }
+    }
+
+    #[test]
+    fn the_address_of_a_word_is_compared_with_those_of_members() {
+        for (text, addr) in [
+            ("10.0.0.1", Some("10.0.0.1:7946")),
+            ("10.0.0.1:8", Some("10.0.0.1:8")),
+            ("web/10.0.0.1:8", Some("10.0.0.1:8")),
+            ("::1", Some("[::1]:7946")),
+            ("[::1]", Some("[::1]:7946")),
+            ("[::1]:8", Some("[::1]:8")),
+            ("web", None),
+        ] {
+            assert_eq!(address(text, 7946), addr.map(|addr| addr.parse().unwrap()), "{text}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Copies a node's counters and gauges to the recorder of the `metrics` crate.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use futures_lite::future::or;
+use metrics::{Label, counter, describe_counter, describe_gauge, gauge};
+use serf_proto::Metric;
+
+use crate::net::Net;
+use crate::serf::Serf;
+
+/// Metrics.
+impl<N: Net> Serf<N> {
+    /// Copies all counters and gauges to the recorder of the `metrics` crate: now, and then at each `interval` until the
+    /// node stops. It does not keep the node running. Call it once, after the recorder was installed. An interval below
+    /// 100 ms is taken as that.
+    ///
+    /// The names are those of the agent's `/metrics`: `serf_` and the name of the [metric](Metric::name), with `_total`
+    /// after a counter's, as `serf_probes_total` and `serf_members`. The labels are the metric's own, as `status`, and
+    /// `node`, which tells several nodes of one process apart. No value of a label but that comes from the network.
+    ///
+    /// [Histograms](crate::Stats::histograms) are not copied: a recorder takes single durations, not classes.
+    #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+    pub fn record_metrics_every(&self, interval: Duration) {
+        let interval = interval.max(INTERVAL_LEAST);
+        let (shared, weak) = (Arc::clone(self.shared()), self.downgrade());
+        let repeated = async move {
+            while let Some(serf) = weak.upgrade() {
+                serf.record_metrics();
+                // Not held during the sleep: the node would not stop with its last handle.
+                drop(serf);
+                let is_over = async {
+                    _ = shared.gone.recv().await;
+                    true
+                };
+                let slept = async {
+                    shared.net.sleep(interval).await;
+                    false
+                };
+                if or(is_over, slept).await {
+                    return;
+                }
+            }
+        };
+        let net = &self.shared().net;
+        net.detach(net.spawn(repeated));
+    }
+
+    /// Copies all counters and gauges once; see [`record_metrics_every`](Self::record_metrics_every). For a service that
+    /// has a time of its own for it, such as a scrape.
+    #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+    pub fn record_metrics(&self) {
+        let (stats, node) = (self.stats(), self.local().name().to_owned());
+        for metric in stats.counters() {
+            let name = format!("serf_{}_total", metric.name);
+            describe_counter!(name.clone(), metric.help);
+            counter!(name, labels(&metric, &node)).absolute(metric.value);
+        }
+        for metric in stats.gauges() {
+            let name = format!("serf_{}", metric.name);
+            describe_gauge!(name.clone(), metric.help);
+            // Exact up to 2^53, as in every format for gauges.
+            gauge!(name, labels(&metric, &node)).set(metric.value as f64);
+        }
+    }
+}
+
+fn labels(metric: &Metric, node: &str) -> Vec<Label> {
+    let own = metric.label.map(|(key, value)| Label::from_static_parts(key, value));
+    own.into_iter().chain([Label::new("node", node.to_owned())]).collect()
+}
+
+/// A shorter interval would copy the same values again and again.
+const INTERVAL_LEAST: Duration = Duration::from_millis(100);
