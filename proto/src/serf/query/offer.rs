@@ -57,13 +57,11 @@ impl Serf {
     /// The largest payload of a response to this query, in bytes. `None` if it cannot be answered, or not any longer.
     pub(crate) fn answer_bytes_max(&self, core: &Core, to: QueryId) -> Option<usize> {
         self.queries.open.get(&to).filter(|open| !open.answered && core.now < open.deadline)?;
-        if let Some(large) = self.large_answer_max(core, to) {
-            return Some(large);
-        }
         let me = core.roster.name(self.members.me());
         let empty = QueryResponse { ltime: to.ltime, id: to.id, from: &me, flags: 0, payload: &[] };
         let head = serf_bytes(&Message::QueryResponse(empty)) - raw_bytes(0);
-        response_limit(core).checked_sub(head).and_then(longest_raw)
+        let in_a_packet = response_limit(core).checked_sub(head).and_then(longest_raw);
+        in_a_packet.max(self.large_answer_max(core, to))
     }
 
     /// The largest payload of a large answer to this query, in bytes. `None` if its requester cannot fetch one.
@@ -77,14 +75,9 @@ impl Serf {
             let reads_native = core.roster.peer(idx).is_some_and(|peer| peer.versions().reads_native());
             reads_native && self.members.row(idx).is_live()
         };
-        let me = self.members.me();
-        let can_fetch = if self.is_here(core, requester.addr) {
-            // No stream is needed. But a node alone, or among HashiCorp's nodes only, keeps to HashiCorp's limit, so that
-            // its answers depend on nobody but those that may ask.
-            self.members.rows().any(|(idx, _)| idx != me && fetches(idx))
-        } else {
-            peer_at(core, canonical(requester.addr), &requester.node).is_some_and(fetches)
-        };
+        // Our own query needs no stream.
+        let can_fetch = self.is_here(core, requester.addr)
+            || peer_at(core, canonical(requester.addr), &requester.node).is_some_and(fetches);
         can_fetch.then_some(limit)
     }
 

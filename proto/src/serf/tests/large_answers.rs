@@ -114,16 +114,17 @@ fn a_large_answer_is_refused_for_hashicorps_strangers_forged_sources_and_if_it_i
 }
 
 #[test]
-fn a_nodes_own_query_gets_its_large_answer_only_beside_another_native_member() {
-    let mut lone = Lone::lan(&[]);
-    lone.alive_with("c", Versions::HASHICORP);
+fn a_nodes_own_query_gets_its_large_answer_without_a_stream_unless_it_speaks_hashicorps_codec_only() {
+    let mut lone = Lone::lan(&["b"]);
     let id = lone.ask(&Question::new("dump"));
-    assert!(matches!(lone.respond(id, &[b'x'; 2000]), Err(RespondError::TooLarge { limit: 1024, .. })));
-    lone.alive("b");
     lone.events();
     assert_eq!(lone.respond(id, &[b'x'; 2000]), Ok(()));
     assert_eq!(lone.events(), [format!("answer a {}", "x".repeat(2000))]);
     assert_eq!((lone.unicasts(), lone.fetches()), (vec![], vec![]));
+    let theirs = Options::lan().with(|options| options.transport.codec = crate::CodecChoice::HashiCorp);
+    let mut lone = Lone::with(theirs, &["b"]);
+    let id = lone.ask(&Question::new("dump"));
+    assert!(matches!(lone.respond(id, &[b'x'; 2000]), Err(RespondError::TooLarge { limit: 1024, .. })));
 }
 
 #[test]
