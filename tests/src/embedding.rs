@@ -945,8 +945,8 @@ pub async fn large_answers_of_many_nodes_wait_for_a_slow_reader_and_none_is_lost
     until(&nodes[1], |members| count(members, Status::Alive) == NODES).await;
     let net = N::current().unwrap();
     let mut query = nodes[1].query(&Question::new("dump").for_at_most(Duration::from_secs(50))).unwrap();
-    let offered = || nodes[1].stats().protocol.query_offers as usize;
-    while offered() < NODES - 1 {
+    let offered = || nodes[1].stats().protocol.query_offers;
+    while offered() < NODES as u64 - 1 {
         net.sleep(Duration::from_millis(20)).await;
     }
     // Long enough for all of them on loopback, if the reader were not waited for.
