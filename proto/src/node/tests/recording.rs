@@ -243,6 +243,17 @@ fn checkpoint_concealed(node: &Node) -> Vec<u8> {
 }
 
 #[test]
+fn a_checkpoint_has_the_large_answers_that_wait_and_conceals_their_payload() {
+    let mut cluster = cluster_of(&Options::lan(), 2);
+    cluster.command(0, |node, now, out| node.query(now, &Question::new("dump"), out)).unwrap();
+    cluster.run(Duration::from_millis(500));
+    answer_largely(&mut cluster);
+    let node = cluster.nodes[1].as_ref().unwrap();
+    let has = |bytes: &[u8]| bytes.windows(SECRET.len()).any(|window| window == SECRET);
+    assert!(has(&checkpoint(node)) && !has(&checkpoint_concealed(node)));
+}
+
+#[test]
 fn damaged_bytes_are_no_checkpoint() {
     let cluster = Cluster::joined(3);
     let saved = checkpoint(cluster.nodes[0].as_ref().unwrap());
