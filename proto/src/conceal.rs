@@ -130,6 +130,9 @@ impl<'a> Concealer<'a> {
             }
         } else if kind & !NATIVE == PUSH_PULL && self.payload.is_some() {
             find_events(message, codec, body, &mut found);
+        } else if kind == native::STREAM_ANSWER {
+            let payload = native::decode_answer(body).unwrap_or(body);
+            found.push((span(message, payload), What::Payload));
         }
         self.replace(message, found);
     }

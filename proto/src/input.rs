@@ -161,6 +161,13 @@ pub enum Input {
         /// The operating system's error text.
         words: String,
     },
+    /// [`Node::hold_answers`].
+    HoldAnswers {
+        /// The query.
+        query: QueryId,
+        /// Whether its large answers are held.
+        is_held: bool,
+    },
 }
 
 impl Input {
@@ -222,6 +229,7 @@ impl Node {
                 self.keyring_written(now, *change, failure.as_deref().map_or(Ok(()), Err), out);
             }
             Input::EndQuery(id) => _ = self.end_query(now, *id, out),
+            Input::HoldAnswers { query, is_held } => _ = self.hold_answers(now, *query, *is_held, out),
             Input::ChangeKey { operation, key } => self.change_key(*operation, key),
             Input::SetTags(tags) => _ = self.set_tags(now, &tags.clone().into_iter().collect::<Tags>(), out),
             Input::ForceLeave { name, tombstone } => _ = self.force_leave(now, name, *tombstone, out),

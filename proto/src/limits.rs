@@ -220,6 +220,31 @@ pub const QUERIES_ASKED_MAX: usize = 1024;
 /// Open queries of other nodes. Ours. A new one evicts the oldest.
 pub const QUERIES_OPEN_MAX: usize = 1024;
 
+/// A large answer to a query, in bytes; an upper bound for the configured limit. Ours: sixteen times the default. One is
+/// held at the responder until it is fetched, and several are buffered at the requester.
+pub const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// Large answers that a node holds until they are fetched, in bytes. Ours: 64 of the default limit. At the limit those that
+/// were fetched once are forgotten, then a further one is refused.
+pub const ANSWERS_HELD_BYTES_MAX: usize = 4 << 20;
+
+/// Concurrent fetches of large answers, over all queries of a node. Ours: each takes a stream and a buffer. Further offers
+/// wait.
+pub const FETCHES_MAX: usize = 32;
+
+/// Concurrent fetches of large answers for one query. Ours: half of all, so that one query leaves room for others.
+pub const FETCHES_PER_QUERY_MAX: usize = FETCHES_MAX / 2;
+
+/// Tries to fetch one large answer. Ours: a loaded responder may close a stream. Then the member counts as silent.
+pub const FETCH_TRIES_MAX: u32 = 3;
+
+/// Answers that one query accepts, in bytes. Ours: 4096 large ones of the default limit. An application that collects all
+/// answers needs as much memory. Further ones are dropped.
+pub const QUERY_ANSWERS_BYTES_MAX: usize = 256 << 20;
+
+/// Answers that all running queries of a node accept, in bytes. Ours. Further ones are dropped.
+pub const ANSWERS_BYTES_MAX: usize = 2 * QUERY_ANSWERS_BYTES_MAX;
+
 /// Buckets of a reconciliation, as a power of two. Ours: at 5000 members a bucket has 20 rows, and the hashes of all
 /// buckets fit into one packet.
 pub const BUCKETS_BITS_MAX: u32 = 8;

@@ -214,6 +214,14 @@ counters! {
         pub query_duplicate_responses: u64,
         /// Received acks and responses of queries that had ended or were never sent.
         pub query_late: u64,
+        /// Large answers that members offered to our queries, once per member.
+        pub query_offers: u64,
+        /// Of those, answers that were fetched. They count as responses, too.
+        pub query_fetches: u64,
+        /// Of those, answers that could not be fetched, or were too large.
+        pub query_fetches_failed: u64,
+        /// Large answers of this node that members fetched.
+        pub query_answers_served: u64,
         /// Responses of other members that this node relayed.
         pub query_relays: u64,
         /// Probe acks that updated our coordinate.

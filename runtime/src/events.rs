@@ -48,7 +48,7 @@ impl Events {
         self.responder.as_ref()
     }
 
-    pub(crate) fn inbox(&self) -> &Inbox {
+    pub(crate) const fn inbox(&self) -> &Arc<Inbox> {
         &self.inbox
     }
 }
@@ -71,6 +71,11 @@ pub(crate) struct Inbox {
 #[derive(Default)]
 struct State {
     queue: VecDeque<Event>,
+    /// Bytes of the answers in the queue.
+    answers_bytes: usize,
+    /// Whether the node holds the large answers to the query of this inbox, because the reader is behind. Set under the
+    /// node's lock only.
+    is_held: bool,
     lost: u64,
     closed: bool,
     waiting: Option<Waker>,
@@ -89,7 +94,7 @@ impl Inbox {
         if state.lost > 0 {
             return Poll::Ready(Some(Err(Lagged(core::mem::take(&mut state.lost)))));
         }
-        if let Some(event) = state.queue.pop_front() {
+        if let Some(event) = state.pop() {
             return Poll::Ready(Some(Ok(event)));
         }
         if state.closed {
@@ -99,21 +104,40 @@ impl Inbox {
         Poll::Pending
     }
 
-    fn push(&self, event: &Event) {
+    /// Queues an event if it is wanted. Returns whether large answers to the query of this inbox must be held from now on.
+    fn push(&self, event: &Event) -> bool {
         if !(self.wanted)(event) {
-            return;
+            return false;
         }
         let mut state = lock(&self.state);
         if state.queue.len() >= self.events_max {
-            state.queue.pop_front();
+            state.pop();
             state.lost += 1;
         }
+        state.answers_bytes += answer_bytes(event);
         state.queue.push_back(event.clone());
+        let must_hold = !state.is_held && state.answers_bytes >= ANSWERS_HELD_FROM_BYTES;
+        state.is_held |= must_hold;
         let waiting = state.waiting.take();
         drop(state);
         if let Some(waker) = waiting {
             waker.wake();
         }
+        must_hold
+    }
+
+    /// Whether the node must be told to release the answers: they are held, and the reader has caught up.
+    pub(crate) fn may_release(&self) -> bool {
+        let state = lock(&self.state);
+        state.is_held && state.answers_bytes < ANSWERS_RELEASED_BELOW_BYTES
+    }
+
+    /// Notes that the answers are released, if they [may](Self::may_release) be. Under the node's lock.
+    pub(crate) fn release(&self) -> bool {
+        let mut state = lock(&self.state);
+        let may = state.is_held && state.answers_bytes < ANSWERS_RELEASED_BELOW_BYTES;
+        state.is_held &= !may;
+        may
     }
 
     fn close(&self) {
@@ -125,6 +149,19 @@ impl Inbox {
             waker.wake();
         }
     }
+}
+
+impl State {
+    fn pop(&mut self) -> Option<Event> {
+        let event = self.queue.pop_front()?;
+        self.answers_bytes -= answer_bytes(&event);
+        Some(event)
+    }
+}
+
+/// The size of an answer; 0 for another event.
+fn answer_bytes(event: &Event) -> usize {
+    if let Event::QueryResponse { payload, .. } = event { payload.len() } else { 0 }
 }
 
 impl fmt::Debug for Inbox {
@@ -157,12 +194,15 @@ impl Subscribers {
         Events { inbox, responder: None }
     }
 
-    pub(crate) fn publish(&mut self, event: &Event) {
+    /// Queues an event for all that want it. Returns the query whose large answers must be held from now on, if any.
+    pub(crate) fn publish(&mut self, event: &Event) -> Option<QueryId> {
+        let mut must_hold = false;
         self.inboxes.retain(|inbox| {
             let Some(inbox) = inbox.upgrade() else { return false };
-            inbox.push(event);
+            must_hold |= inbox.push(event);
             true
         });
+        replied_to(event).filter(|_| must_hold)
     }
 
     /// Ends every stream after its queued events.
@@ -182,6 +222,13 @@ pub(crate) const fn replied_to(event: &Event) -> Option<QueryId> {
         _ => None,
     }
 }
+
+/// Unread answers to a query, in bytes, from which on its large answers are held at their members. Ours: those that are
+/// being fetched then, sixteen, still arrive.
+const ANSWERS_HELD_FROM_BYTES: usize = 512 * 1024;
+
+/// Unread answers, in bytes, below which they are released. Ours: so many that the reader is busy until the next arrive.
+const ANSWERS_RELEASED_BELOW_BYTES: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -204,7 +251,7 @@ mod tests {
         let mut slow = subscribers.subscribe(2, |_| true);
         let mut quick = subscribers.subscribe(9, |_| true);
         for name in ["a", "b", "c", "d", "e"] {
-            subscribers.publish(&event(name));
+            _ = subscribers.publish(&event(name));
         }
         assert_eq!(next(&mut slow), Some(Some(Err(Lagged(3)))));
         assert_eq!(next(&mut slow), Some(Some(Ok(event("d")))));
@@ -217,8 +264,8 @@ mod tests {
     fn a_subscriber_hears_only_what_it_asked_for() {
         let mut subscribers = Subscribers::default();
         let mut events = subscribers.subscribe(9, |event| matches!(event, Event::User(user) if &*user.name == "b"));
-        subscribers.publish(&event("a"));
-        subscribers.publish(&event("b"));
+        _ = subscribers.publish(&event("a"));
+        _ = subscribers.publish(&event("b"));
         assert_eq!(next(&mut events), Some(Some(Ok(event("b")))));
         assert_eq!(next(&mut events), None);
     }
@@ -227,7 +274,7 @@ mod tests {
     fn a_stream_ends_after_what_was_queued_when_the_node_stops() {
         let mut subscribers = Subscribers::default();
         let mut events = subscribers.subscribe(9, |_| true);
-        subscribers.publish(&event("a"));
+        _ = subscribers.publish(&event("a"));
         subscribers.close();
         assert_eq!(next(&mut events), Some(Some(Ok(event("a")))));
         assert_eq!(next(&mut events), Some(None));
@@ -241,7 +288,44 @@ mod tests {
             drop(subscribers.subscribe(9, |_| true));
         }
         assert_eq!(subscribers.inboxes.len(), 1);
-        subscribers.publish(&event("a"));
+        _ = subscribers.publish(&event("a"));
         assert_eq!(subscribers.inboxes.len(), 0);
+    }
+
+    fn answer(bytes: usize) -> Event {
+        let query = r#"{"ltime":1,"id":1}"#;
+        let id: QueryId = serde_json::from_str(query).expect("it is an id");
+        Event::QueryResponse { id, from: "a".into(), payload: vec![0; bytes].into() }
+    }
+
+    #[test]
+    fn unread_answers_beyond_the_bound_are_held_once_and_released_when_the_reader_has_caught_up() {
+        let mut subscribers = Subscribers::default();
+        let mut events = subscribers.subscribe(100, |_| true);
+        let large = 64 * 1024;
+        for _ in 0..7 {
+            assert_eq!(subscribers.publish(&answer(large)), None);
+        }
+        assert!(subscribers.publish(&answer(large)).is_some(), "the eighth reaches the bound");
+        assert_eq!(subscribers.publish(&answer(large)), None, "once");
+        for _ in 0..5 {
+            assert!(!events.inbox().may_release());
+            assert!(!events.inbox().release());
+            assert!(matches!(next(&mut events), Some(Some(Ok(_)))));
+        }
+        assert!(!events.inbox().may_release(), "256 KiB are unread");
+        assert!(matches!(next(&mut events), Some(Some(Ok(_)))));
+        assert!(events.inbox().may_release() && events.inbox().release());
+        assert!(!events.inbox().may_release(), "it was released");
+    }
+
+    #[test]
+    fn answers_that_a_slow_reader_lost_count_no_longer() {
+        let mut subscribers = Subscribers::default();
+        let events = subscribers.subscribe(2, |_| true);
+        for _ in 0..100 {
+            assert_eq!(subscribers.publish(&answer(64 * 1024)), None);
+        }
+        assert!(!events.inbox().may_release());
     }
 }

@@ -251,7 +251,7 @@ mod tests {
         let note = Note::default();
         let mut subscribers = Subscribers::default();
         let stream = subscribers.subscribe(3, |_| true);
-        events.iter().for_each(|name| subscribers.publish(&user(name)));
+        events.iter().for_each(|name| _ = subscribers.publish(&user(name)));
         subscribers.close();
         block_on(handlers(note.clone()).run(stream));
         note.0.lock().unwrap().join(" ")

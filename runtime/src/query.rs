@@ -12,7 +12,7 @@ use futures_lite::Stream;
 use serf_proto::{Event, Name, QueryError, QueryId, QueryReport, Question, RespondError};
 
 use crate::error::{CommandError, Stopped};
-use crate::events::{Events, Lagged, replied_to};
+use crate::events::{Events, Inbox, Lagged, replied_to};
 use crate::net::Net;
 use crate::serf::Serf;
 use crate::span;
@@ -23,36 +23,51 @@ use crate::span;
 /// discards later replies. A reader that falls behind by more than
 /// [`subscriber_events_max`](crate::Options::subscriber_events_max) replies loses the oldest, but never the report,
 /// and receives [`Lagged`] with their number. It blocks no other part of the node.
+///
+/// Large answers wait at their members while more than 512 KiB of answers are unread, and are fetched when the reader has
+/// caught up, until the query's deadline. So a reader needs little memory however many members answer.
 #[derive(Debug)]
 pub struct QueryStream {
     id: QueryId,
     events: Events,
     is_over: bool,
-    ender: QueryEnder,
+    control: QueryControl,
 }
 
-/// Ends a query at the node, without a handle that keeps the node running.
-struct QueryEnder(Box<dyn Fn(QueryId) + Send + Sync>);
+/// Controls a query at the node, without a handle that keeps the node running.
+struct QueryControl(Box<Control>);
 
-impl QueryEnder {
+type Control = dyn Fn(QueryId, Action<'_>) + Send + Sync;
+
+enum Action<'a> {
+    /// Ends the query.
+    End,
+    /// Releases the large answers, if the reader of this inbox is still not behind.
+    Release(&'a Inbox),
+}
+
+impl QueryControl {
     fn of<N: Net>(serf: &Serf<N>) -> Self {
         let weak = serf.downgrade();
-        Self(Box::new(move |id| {
-            if let Some(serf) = weak.upgrade() {
-                serf.shared().call(|engine, now, out| {
+        Self(Box::new(move |id, action| {
+            let Some(serf) = weak.upgrade() else { return };
+            serf.shared().call(|engine, now, out| match action {
+                Action::End => {
                     if let Some(span) = engine.spans.remove(&id) {
                         span::abandoned(&span);
                     }
-                    engine.node.end_query(now, id, out)
-                });
-            }
+                    _ = engine.node.end_query(now, id, out);
+                }
+                Action::Release(inbox) if inbox.release() => _ = engine.node.hold_answers(now, id, false, out),
+                Action::Release(_) => {}
+            });
         }))
     }
 }
 
-impl fmt::Debug for QueryEnder {
+impl fmt::Debug for QueryControl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("QueryEnder").finish_non_exhaustive()
+        f.debug_struct("QueryControl").finish_non_exhaustive()
     }
 }
 
@@ -60,7 +75,7 @@ impl Drop for QueryStream {
     /// Replies are no longer wanted; abandoned queries would occupy the node's limited slots.
     fn drop(&mut self) {
         if !self.is_over {
-            (self.ender.0)(self.id);
+            (self.control.0)(self.id, Action::End);
         }
     }
 }
@@ -151,6 +166,9 @@ impl Stream for QueryStream {
                 Some(Err(lagged)) => return Poll::Ready(Some(Err(lagged))),
                 None => break,
             };
+            if self.events.inbox().may_release() {
+                (self.control.0)(self.id, Action::Release(self.events.inbox()));
+            }
             let reply = match event {
                 Event::QueryAck { from, .. } => Reply::Ack(from),
                 Event::QueryResponse { from, payload, .. } => Reply::Response { from, payload },
@@ -179,26 +197,36 @@ impl<N: Net> Serf<N> {
     /// stopped.
     pub fn query(&self, question: &Question<'_>) -> Result<QueryStream, CommandError<QueryError>> {
         let shared = self.shared();
-        let ender = QueryEnder::of(self);
+        let control = QueryControl::of(self);
         let asked = shared.call(|engine, now, out| {
             let id = engine.node.query(now, question, out)?;
             engine.trace(id, span::query(question));
             // Subscribes before the first replies, our own, leave the outbox.
             let mine = move |event: &Event| replied_to(event) == Some(id);
             let events = engine.subscribers.subscribe(shared.subscriber_events_max, mine);
-            Ok(QueryStream { id, events, is_over: false, ender })
+            Ok(QueryStream { id, events, is_over: false, control })
         });
         asked.ok_or(CommandError::Stopped)?.map_err(CommandError::Refused)
     }
 
     /// Answers a query received as [`Event::Query`]. At most once per query.
     ///
+    /// An answer that exceeds a packet is kept until the query's deadline, and fetched over a stream by a requester that is a
+    /// member of this project's; see
+    /// [`query_answer_bytes_max`](serf_proto::SerfOptions::query_answer_bytes_max).
+    ///
     /// # Errors
     ///
-    /// Returns an error if the answer is too large, the query was answered already, has expired or is unknown, or the
-    /// node was stopped.
+    /// Returns an error if the answer is too large, other large answers use up the memory for them, the query was answered
+    /// already, has expired or is unknown, or the node was stopped.
     pub fn respond(&self, to: QueryId, payload: &[u8]) -> Result<(), CommandError<RespondError>> {
         self.command(|engine, now, out| engine.node.respond(now, to, payload, out))
+    }
+
+    /// Returns the largest answer that the requester of a query takes, in bytes. `None` if the query was answered, has expired
+    /// or is unknown.
+    pub fn answer_bytes_max(&self, to: QueryId) -> Option<usize> {
+        self.shared().lock().node.answer_bytes_max(to)
     }
 
     /// Returns the timeout of queries without their own. It grows with the logarithm of the number of members.

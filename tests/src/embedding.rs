@@ -84,6 +84,8 @@ macro_rules! embedding_tests {
             a_question_is_built_of_variables_and_kept
             a_query_may_be_abandoned_and_an_answer_may_be_late
             a_slow_reader_of_replies_loses_the_oldest_and_never_the_report
+            large_answers_of_many_nodes_wait_for_a_slow_reader_and_none_is_lost
+            a_large_answer_is_refused_by_its_size_and_by_the_requesters_codec
             a_persistent_join_goes_on_until_a_node_answers
             a_persistent_join_ends_at_its_deadline_or_when_its_future_is_dropped
             members_know_how_far_they_are_apart
@@ -941,6 +943,76 @@ pub async fn a_slow_reader_of_replies_loses_the_oldest_and_never_the_report<N: N
     a.shutdown().await.unwrap();
     assert!(unfinished.report().await.is_err(), "a stream ends with its node");
     assert!(matches!(a.query(&Question::new("q")), Err(CommandError::Stopped)));
+}
+
+/// Answers of 64 KiB, which exceed a packet, and a reader that is slower than the members.
+pub async fn large_answers_of_many_nodes_wait_for_a_slow_reader_and_none_is_lost<N: Net>() {
+    const NODES: usize = 40;
+    const BYTES: usize = 64 * 1024;
+    let nodes: Vec<Serf<N>> = (0..NODES).map(|n| start(&format!("node-{n}"))).collect();
+    for (n, node) in nodes.iter().enumerate() {
+        let answer = vec![u8::try_from(n).unwrap(); BYTES];
+        node.handle(Handlers::new().on_query("dump", move |_| {
+            let answer = answer.clone();
+            async move { Some(answer) }
+        }));
+    }
+    for node in &nodes[1..] {
+        soon::<N, _>(node.join(&at(&nodes[0]))).await.unwrap();
+    }
+    until(&nodes[1], |members| count(members, Status::Alive) == NODES).await;
+    let net = N::current().unwrap();
+    let mut query = nodes[1].query(&Question::new("dump").for_at_most(Duration::from_secs(50))).unwrap();
+    let offered = || nodes[1].stats().protocol.query_offers;
+    while offered() < NODES as u64 - 1 {
+        net.sleep(Duration::from_millis(20)).await;
+    }
+    // Long enough for all of them on loopback, if the reader were not waited for.
+    net.sleep(Duration::from_millis(500)).await;
+    let fetched = nodes[1].stats().protocol.query_fetches;
+    assert!((7..=8 + 16).contains(&fetched), "512 KiB and what was on its way then, not {fetched} answers");
+    let mut answered = 0;
+    let report = loop {
+        match soon::<N, _>(query.next()).await.expect("the report comes last").expect("nothing was missed") {
+            Reply::Response { from, payload } => {
+                let number: u8 = from["node-".len()..].parse().unwrap();
+                assert!(payload.len() == BYTES && payload.iter().all(|byte| *byte == number), "{from}");
+                answered += 1;
+            }
+            Reply::Ended(report) => break report,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(report.complete && report.silent.is_empty(), "{report:?}");
+    assert_eq!((answered, report.responses), (NODES, 40));
+    let served: u64 = nodes.iter().map(|node| node.stats().protocol.query_answers_served).sum();
+    assert_eq!(served, NODES as u64 - 1, "each was sent once");
+}
+
+/// Answers that their requester does not take.
+pub async fn a_large_answer_is_refused_by_its_size_and_by_the_requesters_codec<N: Net>() {
+    let theirs = options("b").with(|options| options.protocol.transport.codec = CodecChoice::HashiCorp);
+    let (a, b) = (start::<N>("a"), Serf::<N>::start(theirs).unwrap());
+    let c = start::<N>("c");
+    for other in [&b, &c] {
+        soon::<N, _>(other.join(&at(&a))).await.unwrap();
+        until(other, |members| count(members, Status::Alive) == if other.local().name() == "b" { 2 } else { 3 }).await;
+    }
+    let mut queries = a.events();
+    for (asker, most) in [(&b, 1024), (&c, 64 * 1024)] {
+        let mut replies = asker.query(&Question::new("q").with_node("a").for_at_most(Duration::from_secs(50))).unwrap();
+        let query = next_query::<N>(&mut queries).await;
+        let limit = a.answer_bytes_max(query.id).unwrap();
+        let head = if most == 1024 { 900..1024 } else { most..most + 1 };
+        assert!(head.contains(&limit), "{limit}");
+        match a.respond(query.id, &vec![7; most + 1]) {
+            Err(CommandError::Refused(RespondError::TooLarge { limit, .. })) => assert_eq!(limit, most),
+            other => panic!("{other:?}"),
+        }
+        a.respond(query.id, &vec![7; limit]).unwrap();
+        let reply = soon::<N, _>(replies.next()).await.unwrap().unwrap();
+        assert!(matches!(reply, Reply::Response { payload, .. } if payload.len() == limit));
+    }
 }
 
 /// A seed that starts later than the node that joins through it.

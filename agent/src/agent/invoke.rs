@@ -27,6 +27,8 @@ pub(super) struct Ended {
 pub(super) async fn invoke(agent: &Agent, script: &str, event: &AgentEvent, waiting: Waiting) -> Result<Ended, String> {
     let started = start(agent, script, event).map_err(|error| go_words(&error))?;
     let Started { child, output, input: to } = started;
+    // Before the script ends: after its answer by another script the query takes none.
+    let answer_bytes_max = event.query.as_ref().and_then(|query| agent.serf.answer_bytes_max(query.id));
     let group = child.id();
     let _ours = agent.children.keep(group);
     let input = stdin(&event.data);
@@ -35,7 +37,7 @@ pub(super) async fn invoke(agent: &Agent, script: &str, event: &AgentEvent, wait
         write_input(to, input).await;
         drop(waiting);
     });
-    let mut run = Run { child, output, tail: OutputTail::new() };
+    let mut run = Run { child, output, tail: OutputTail::new(answer_bytes_max.unwrap_or_default()) };
     let status = run.attend(agent, script, group).await?;
     run.rest(agent).await;
     Ok(Ended { tail: run.tail, status })
@@ -165,7 +167,8 @@ impl Run {
 pub(super) fn report(agent: &Agent, script: &str, event: &AgentEvent, ended: Ended) -> Result<(), String> {
     let Ended { tail, status } = ended;
     if tail.is_truncated() {
-        let text = format_args!("Script '{script}' generated {} bytes of output, the last 8192 are kept", tail.bytes());
+        let (all, kept) = (tail.bytes(), tail.bytes_max());
+        let text = format_args!("Script '{script}' generated {all} bytes of output, the last {kept} are kept");
         agent.log.warn("agent", text);
     }
     let output = tail.into_bytes();
@@ -189,9 +192,12 @@ impl Agent {
     pub(super) fn respond_failure(&self, error: CommandError<RespondError>) -> String {
         let why = match error {
             CommandError::Stopped => "the agent is stopping".into(),
-            CommandError::Refused(RespondError::TooLarge { .. }) => {
-                format!("response exceeds limit of {} bytes", self.size_limits.query_response_bytes_max)
+            // HashiCorp's names the configured limit, also if a packet has less room.
+            CommandError::Refused(RespondError::TooLarge { limit, .. }) => {
+                let limit = limit.max(self.size_limits.query_response_bytes_max as usize);
+                format!("response exceeds limit of {limit} bytes")
             }
+            CommandError::Refused(error @ RespondError::Full { .. }) => error.to_string(),
             CommandError::Refused(RespondError::Answered) => "response already sent".into(),
             CommandError::Refused(_) => "response is past the deadline".into(),
         };

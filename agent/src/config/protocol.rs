@@ -54,6 +54,10 @@ impl Settings {
         options.serf.user_event_bytes_max = count(settings.user_event_size_limit);
         options.serf.query_bytes_max = count(settings.query_size_limit);
         options.serf.query_response_bytes_max = count(settings.query_response_size_limit);
+        // Zero is an unset number in a file, so a limit within that of a packet turns large answers off.
+        let answer_bytes_max = count(settings.query_answer_size_limit);
+        options.serf.query_answer_bytes_max =
+            if answer_bytes_max > options.serf.query_response_bytes_max { answer_bytes_max } else { 0 };
         // HashiCorp's agents accept limits that no packet has room for, and refuse such events when they are sent.
         if let Err(OptionsError::UserEventBytes { room, .. }) = Config::new(options.clone()) {
             options.serf.user_event_bytes_max = room;
@@ -207,6 +211,14 @@ mod tests {
         assert_eq!((after, percent), (Duration::from_secs(15), 30));
         let accusers = |json| swim(&protocol(json).unwrap()).accusers_min;
         assert_eq!((accusers("{}"), accusers(r#"{"accusers_min": 3}"#)), (1, 3));
+    }
+
+    #[test]
+    fn a_limit_of_large_answers_within_that_of_small_ones_turns_them_off() {
+        let limit = |json| protocol(json).map(|options| options.serf.query_answer_bytes_max);
+        assert_eq!((limit("{}"), limit(r#"{"query_answer_size_limit": 100000}"#)), (Ok(65_536), Ok(100_000)));
+        assert_eq!(limit(r#"{"query_answer_size_limit": 1}"#), Ok(0));
+        assert_eq!(limit(r#"{"query_answer_size_limit": 9000, "query_response_size_limit": 9000}"#), Ok(0));
     }
 
     #[test]

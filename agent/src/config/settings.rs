@@ -225,6 +225,11 @@ settings! {
         #[bound(Positive)]
         query_response_size_limit: Int = 1024,
 
+        /// The largest answer that members with the native codec
+        /// fetch over TCP, in bytes, at most 1048576. 1: none.
+        #[bound(Positive)]
+        query_answer_size_limit: Int = 65_536,
+
         /// The limit of the queue of intents and of that of user
         /// events; beyond it the most often sent are dropped.
         #[bound(Profile)]

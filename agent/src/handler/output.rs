@@ -2,24 +2,28 @@
 
 use std::collections::VecDeque;
 
-/// The last 8192 bytes of a script's output, standard output and error mixed (`circbuf` in `invoke.go`).
-#[derive(Clone, Debug, Default)]
+/// The last 8192 bytes of a script's output, standard output and error mixed (`circbuf` in `invoke.go`). Ours: of a query's
+/// script as much as the requester takes, if that is more.
+#[derive(Clone, Debug)]
 pub struct OutputTail {
     kept: VecDeque<u8>,
+    bytes_max: usize,
     bytes: u64,
 }
 
 impl OutputTail {
-    /// An empty tail.
-    pub fn new() -> Self {
-        Self::default()
+    /// An empty tail. `answer_bytes_max` is the largest answer that may be made of it, in bytes. Of an output above that one
+    /// byte more is kept, so that its end is not sent as the answer.
+    pub fn new(answer_bytes_max: usize) -> Self {
+        let bytes_max = if answer_bytes_max > OUTPUT_BYTES_MAX { answer_bytes_max + 1 } else { OUTPUT_BYTES_MAX };
+        Self { kept: VecDeque::new(), bytes_max, bytes: 0 }
     }
 
     /// Appends output and drops the oldest bytes beyond the limit.
     pub fn push(&mut self, output: &[u8]) {
         self.bytes += output.len() as u64;
-        let output = &output[output.len().saturating_sub(OUTPUT_BYTES_MAX)..];
-        let surplus = (self.kept.len() + output.len()).saturating_sub(OUTPUT_BYTES_MAX);
+        let output = &output[output.len().saturating_sub(self.bytes_max)..];
+        let surplus = (self.kept.len() + output.len()).saturating_sub(self.bytes_max);
         self.kept.drain(..surplus);
         self.kept.extend(output);
     }
@@ -32,6 +36,11 @@ impl OutputTail {
     /// Whether the start was dropped.
     pub fn is_truncated(&self) -> bool {
         self.bytes > self.kept.len() as u64
+    }
+
+    /// The number of bytes that are kept at most.
+    pub const fn bytes_max(&self) -> usize {
+        self.bytes_max
     }
 
     /// The kept end of the output.
@@ -54,7 +63,7 @@ mod tests {
 
     #[test]
     fn the_last_8_kib_are_kept() {
-        let mut tail = OutputTail::new();
+        let mut tail = OutputTail::new(1000);
         tail.push(b"start");
         tail.push(&[b'x'; 8190]);
         assert!(tail.is_truncated());
@@ -63,9 +72,20 @@ mod tests {
         let kept = tail.into_bytes();
         assert_eq!((kept.len(), &kept[8188..]), (8192, b"xend".as_slice()));
 
-        let mut tail = OutputTail::new();
+        let mut tail = OutputTail::new(1000);
         tail.push(&[b'y'; 100_000]);
         assert_eq!(tail.into_bytes().len(), 8192);
+    }
+
+    #[test]
+    fn of_an_output_above_a_large_limit_too_much_for_an_answer_is_kept() {
+        let mut tail = OutputTail::new(9000);
+        tail.push(&[b'x'; 9000]);
+        assert!(!tail.is_truncated());
+        tail.push(b"yz");
+        assert!(tail.is_truncated());
+        let kept = tail.into_bytes();
+        assert_eq!((kept.len(), &kept[8998..]), (9001, b"xyz".as_slice()));
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub fn native_bodies(data: &[u8]) {
     anti_entropy(data);
     native_push_pull(data);
     native_state(data);
+    fetch(data);
 }
 
 /// Encodes into a buffer of sufficient size: HashiCorp's codec has keys where the native one has none.
@@ -266,6 +267,20 @@ fn partial_agrees(data: &[u8]) {
 }
 
 /// Checks that a message of anti-entropy is read again as it was, and that none of its parts is lost.
+fn fetch(data: &[u8]) {
+    if let Ok(fetch) = native::Fetch::decode(data) {
+        let mut body = vec![];
+        fetch.encode(&mut body);
+        assert_eq!(native::Fetch::decode(&body), Ok(fetch));
+        check_cuts(&body, |body| native::Fetch::decode(body).is_ok());
+    }
+    if let Ok(payload) = native::decode_answer(data) {
+        let mut body = vec![];
+        native::push_answer(&mut body, payload);
+        assert_eq!(body, data);
+    }
+}
+
 fn anti_entropy(data: &[u8]) {
     let Some(Ok(message)) = native::decode_anti_entropy(data) else { return };
     let mut buf = vec![0; data.len() + 64];

@@ -24,6 +24,9 @@ pub fn node_inputs(data: &[u8]) {
         // Query IDs are random, so zero stands for the node's own running query.
         let input = match input {
             Input::EndQuery(id) if id.number() == 0 => Input::EndQuery(subject.asked),
+            Input::HoldAnswers { query, is_held } if query.number() == 0 => {
+                Input::HoldAnswers { query: subject.asked, is_held }
+            }
             input => input,
         };
         subject.give(input);

@@ -18,7 +18,7 @@ pub use self::serf::SerfOptions;
 pub use self::swim::SwimOptions;
 pub use self::transport::TransportOptions;
 use crate::envelope::{EnvelopeConfig, Keyring, Label};
-use crate::limits::{KEYS_MAX, LABEL_BYTES_MAX, USER_EVENT_BYTES_MAX};
+use crate::limits::{ANSWER_BYTES_MAX, KEYS_MAX, LABEL_BYTES_MAX, USER_EVENT_BYTES_MAX};
 
 /// All settings of the protocol, grouped by layer. Start from a profile and change what you need:
 ///
@@ -110,6 +110,10 @@ impl Config {
             if value > COUNT_MAX {
                 return Err(ConfigError::TooLarge { name, value, limit: COUNT_MAX });
             }
+        }
+        let (name, value) = ("query_answer_bytes_max", o.serf.query_answer_bytes_max);
+        if value > ANSWER_BYTES_LIMIT {
+            return Err(ConfigError::TooLarge { name, value, limit: ANSWER_BYTES_LIMIT });
         }
         let (name, value) = ("partition_lost_percent", o.serf.partition_lost_percent);
         if value == 0 {
@@ -230,6 +234,10 @@ const PUSH_PULL_SCALE_FROM: u32 = 32;
 
 /// Limit of counts. Larger values are typing errors; the limit also keeps products of two counts within 32 bits.
 const COUNT_MAX: u32 = 32_768;
+
+/// [`ANSWER_BYTES_MAX`] as a setting.
+const ANSWER_BYTES_LIMIT: u32 = 1 << 20;
+const _: () = assert!(ANSWER_BYTES_LIMIT as usize == ANSWER_BYTES_MAX);
 
 /// All.
 const PERCENT_MAX: u32 = 100;
@@ -371,5 +379,13 @@ mod tests {
     fn a_user_event_limit_above_the_hard_cap_is_refused() {
         let options = Options::lan().with(|options| options.serf.user_event_bytes_max = 9217);
         assert!(matches!(Config::new(options), Err(ConfigError::TooLarge { name: "user_event_bytes_max", .. })));
+    }
+
+    #[test]
+    fn a_limit_of_large_answers_above_the_hard_cap_is_refused_and_zero_is_not() {
+        let with = |bytes| Config::new(Options::lan().with(|options| options.serf.query_answer_bytes_max = bytes));
+        let refused = ConfigError::TooLarge { name: "query_answer_bytes_max", value: (1 << 20) + 1, limit: 1 << 20 };
+        assert_eq!(with((1 << 20) + 1), Err(refused));
+        assert!(with(1 << 20).is_ok() && with(0).is_ok());
     }
 }

@@ -94,6 +94,7 @@ impl SerfOptions {
             query_buffer: 512,
             query_bytes_max: 1024,
             query_response_bytes_max: 1024,
+            query_answer_bytes_max: 64 * 1024,
             query_timeout_mult: 16,
             name_conflict_resolution: true,
             coalesce_period: Duration::ZERO,

@@ -41,6 +41,13 @@ pub struct SerfOptions {
     pub query_bytes_max: u32,
     /// Size limit of a response in HashiCorp's encoding. Default 1024 bytes.
     pub query_response_bytes_max: u32,
+    /// Size limit, in bytes, of the payload of a large answer: one that exceeds
+    /// [`query_response_bytes_max`](Self::query_response_bytes_max), and that the requester fetches over a stream. It
+    /// holds for answers that this node gives and for those that it fetches, so choose the same in the whole cluster.
+    /// Only members that read the native codec fetch answers. Each answer is held in memory until the query's deadline;
+    /// prefer a reference to the data above some hundred KiB. Zero disables large answers. At most 1 MiB; default 64
+    /// KiB.
+    pub query_answer_bytes_max: u32,
     /// Factor of the default timeout of a query: `query_timeout_mult * gossip_interval * ceil(log10(n + 1))`. 1 to 32
     /// 768; default 16.
     pub query_timeout_mult: u32,

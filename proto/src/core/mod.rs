@@ -352,6 +352,8 @@ pub(crate) enum ExchangePurpose {
     Greet { id: JoinId, seed: u32 },
     /// Pings a failed member, before states are exchanged with it: another node may have its address.
     Reconnect { target: MemberIdx, codec: Codec },
+    /// Fetches a large answer to a query of this node; `number` is that of the fetch, `bytes_max` the limit of the answer.
+    Fetch { number: u32, bytes_max: u32 },
     /// Pings a member that does not ack datagrams.
     Ping { seq: u32, target: MemberIdx, codec: Codec },
 }

@@ -17,7 +17,7 @@ use crate::policy::Candidate;
 use crate::stats::DropReason;
 use crate::stream::{Step, Unit, frame};
 use crate::timer::NodeTimer;
-use crate::types::{JoinId, StreamId};
+use crate::types::{JoinId, QueryId, StreamId};
 use crate::wire::hashicorp::{self, ACK, PING, PUSH_PULL, USER};
 use crate::wire::swim::{Ack, Message, Ping, State};
 use crate::wire::{Codec, MemberState, PushPull, Writer, native};
@@ -125,6 +125,10 @@ impl Node {
             ExchangePurpose::Ping { seq, target, codec } => {
                 ping_request(codec, seq, self.core.roster.peer(target)?.name())
             }
+            ExchangePurpose::Fetch { number, .. } => {
+                let QueryId { ltime, id } = self.serf.fetched_query(number)?;
+                frame(native::STREAM_FETCH, SMALL_MESSAGE_BYTES_MAX, |body| native::Fetch { ltime, id }.encode(body))
+            }
         }
     }
 
@@ -189,6 +193,8 @@ impl Node {
             self.serve_ping(id, unit, out);
         } else if unit.is(USER) {
             self.take_user(from, codec, unit.body());
+        } else if unit.kind == native::STREAM_FETCH {
+            self.serve_fetch(id, unit, out);
         } else {
             tracing::debug!(%from, kind = unit.kind, "a stream began with an unexpected message");
             self.core.stats.drop(DropReason::Unexpected);
@@ -220,6 +226,23 @@ impl Node {
             }
             Ok(_) => self.core.stats.drop(DropReason::Unexpected),
             Err(_) => self.core.stats.drop(DropReason::Malformed),
+        }
+    }
+
+    /// Replies with our large answer to a query. The stream is closed without a reply if there is none. Any peer may fetch
+    /// it, as any peer may ask: the address of a stream is not forged, so that no answer goes to a third address.
+    fn serve_fetch(&mut self, id: StreamId, unit: &Unit<'_>, out: &mut Outbox) {
+        let Ok(native::Fetch { ltime, id: number }) = native::Fetch::decode(unit.body()) else {
+            return self.core.stats.drop(DropReason::Malformed);
+        };
+        let Some(payload) = self.serf.offered(&self.core, QueryId { ltime, id: number }) else {
+            // No complaint: it may have expired, or a third node has forged the offer.
+            return self.core.stats.drop_expected(DropReason::Unexpected);
+        };
+        self.core.stats.query_answers_served += 1;
+        let write = |body: &mut Vec<u8>| native::push_answer(body, &payload);
+        if let Some(reply) = frame(native::STREAM_ANSWER, 1 + payload.len(), write) {
+            self.write(id, reply, Direction::Reply, out);
         }
     }
 
@@ -263,6 +286,15 @@ impl Node {
                 }
                 _ => Err(SeedFailureCause::Malformed),
             },
+            ExchangePurpose::Fetch { number, .. } if unit.kind == native::STREAM_ANSWER => {
+                match native::decode_answer(unit.body()) {
+                    Ok(payload) => {
+                        self.serf.fetched(&mut self.core, number, payload);
+                        Ok(())
+                    }
+                    Err(_) => Err(SeedFailureCause::Malformed),
+                }
+            }
             ExchangePurpose::Greet { .. } | ExchangePurpose::Reconnect { .. } if unit.is(ACK) => {
                 match Codec::decode_body(unit.kind, unit.body()) {
                     Ok(Message::Ack(ack)) if ack.seq == GREETING => Ok(()),
@@ -285,10 +317,14 @@ impl Node {
                 self.open_after_ping(from, ExchangePurpose::Join { id, seed }, out)
             }
             ExchangePurpose::Greet { id, seed } => self.seed_done(id, seed, result),
+            ExchangePurpose::Fetch { number, .. } if result.is_err() => self.serf.fetch_failed(&mut self.core, number),
             ExchangePurpose::Reconnect { codec, .. } if result.is_ok() => {
                 self.open_after_ping(from, ExchangePurpose::PushPull { join: true, codec }, out);
             }
-            ExchangePurpose::PushPull { .. } | ExchangePurpose::Ping { .. } | ExchangePurpose::Reconnect { .. } => {}
+            ExchangePurpose::PushPull { .. }
+            | ExchangePurpose::Ping { .. }
+            | ExchangePurpose::Fetch { .. }
+            | ExchangePurpose::Reconnect { .. } => {}
         }
     }
 
@@ -309,6 +345,7 @@ impl Node {
             (ExchangePurpose::Join { id, seed } | ExchangePurpose::Greet { id, seed }, _) => {
                 self.seed_done(id, seed, Err(cause))
             }
+            (ExchangePurpose::Fetch { number, .. }, _) => self.serf.fetch_failed(&mut self.core, number),
             _ => {}
         }
     }

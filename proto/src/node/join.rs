@@ -254,6 +254,7 @@ impl Node {
             }
             ExchangePurpose::PushPull { .. }
             | ExchangePurpose::Ping { .. }
+            | ExchangePurpose::Fetch { .. }
             | ExchangePurpose::Greet { .. }
             | ExchangePurpose::Reconnect { .. } => false,
         }

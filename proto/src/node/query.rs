@@ -39,11 +39,32 @@ impl Node {
         self.serf.query_payload_max(&self.core, question)
     }
 
+    /// Holds back the large answers to a query of this node, or releases them: while they are held, members keep theirs, and
+    /// answers that fit into a packet still arrive. Those that are being fetched arrive too, at most
+    /// [`FETCHES_PER_QUERY_MAX`](crate::limits::FETCHES_PER_QUERY_MAX). For an application that reads answers more slowly
+    /// than they arrive. False if there is no such query, or it has ended.
+    pub fn hold_answers(&mut self, now: Instant, query: QueryId, is_held: bool, out: &mut Outbox) -> bool {
+        let input = || Input::HoldAnswers { query, is_held };
+        self.command(now, out, input, |node, _| node.serf.hold_answers(&mut node.core, query, is_held))
+    }
+
+    /// The largest payload of a response to this query, in bytes: that of a large answer, if the requester can fetch one.
+    /// `None` if the query was answered, has expired or is unknown.
+    pub fn answer_bytes_max(&self, to: QueryId) -> Option<usize> {
+        self.serf.answer_bytes_max(&self.core, to)
+    }
+
     /// Responds to a query that was delivered as [`Event::Query`](crate::Event::Query), once.
+    ///
+    /// A response that exceeds a packet is offered to the requester, which fetches it over a stream, if the requester reads
+    /// the native codec and the payload is within
+    /// [`query_answer_bytes_max`](crate::SerfOptions::query_answer_bytes_max). It is held in memory until the deadline of
+    /// the query.
     ///
     /// # Errors
     ///
-    /// If the response is too large, the query was already responded to or has expired, or there is no such query.
+    /// If the response is too large, other large responses use up the memory for them, the query was already responded to
+    /// or has expired, or there is no such query.
     pub fn respond(&mut self, now: Instant, to: QueryId, payload: &[u8], out: &mut Outbox) -> Result<(), RespondError> {
         let input = || Input::Respond { to, payload: payload.into() };
         self.command(now, out, input, |node, _| node.serf.respond(&mut node.core, to, payload))

@@ -10,6 +10,7 @@ mod forged_leaves;
 mod ghosts;
 mod identity;
 mod joins;
+mod large_answers;
 mod names;
 mod networks;
 mod partitions;

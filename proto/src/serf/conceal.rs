@@ -26,7 +26,7 @@ impl Serf {
 }
 
 /// Changes shared bytes in a copy.
-fn change(bytes: &mut Bytes, change: impl FnOnce(&mut [u8])) {
+pub(super) fn change(bytes: &mut Bytes, change: impl FnOnce(&mut [u8])) {
     let mut copy = Vec::from(&**bytes);
     change(&mut copy);
     *bytes = copy.into();

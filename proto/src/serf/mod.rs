@@ -79,8 +79,8 @@ use crate::core::{Core, Notification, Origin};
 use crate::envelope::Packer;
 use crate::event::{Member, Status};
 use crate::limits::{
-    BROADCAST_QUEUE_BYTES_MAX, COALESCED_BYTES_MAX, EARLY_INTENTS_BYTES_MAX, EARLY_INTENTS_MAX, EVENT_RING_BYTES_MAX,
-    MEMBERS_MAX, QUERIES_ASKED_MAX, QUERIES_OPEN_MAX, SERF_MESSAGE_BYTES_MAX,
+    ANSWERS_BYTES_MAX, ANSWERS_HELD_BYTES_MAX, BROADCAST_QUEUE_BYTES_MAX, COALESCED_BYTES_MAX, EARLY_INTENTS_BYTES_MAX,
+    EARLY_INTENTS_MAX, EVENT_RING_BYTES_MAX, MEMBERS_MAX, QUERIES_ASKED_MAX, QUERIES_OPEN_MAX, SERF_MESSAGE_BYTES_MAX,
 };
 
 use crate::fingerprint::Fingerprint;
@@ -362,6 +362,8 @@ impl Serf {
             of("early_intents_bytes", self.intents.early_bytes(), EARLY_INTENTS_BYTES_MAX),
             of("queries_open", self.queries.open(), QUERIES_OPEN_MAX),
             of("queries_asked", self.queries.pending(), QUERIES_ASKED_MAX),
+            of("answers_held_bytes", self.queries.held_bytes(), ANSWERS_HELD_BYTES_MAX),
+            of("answers_bytes", self.queries.answers_bytes(), ANSWERS_BYTES_MAX),
             of("coalesced_events_bytes", coalesced, COALESCED_BYTES_MAX),
             of("patterns", patterns, patterns_max),
         ]

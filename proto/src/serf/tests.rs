@@ -10,6 +10,7 @@ mod exchanges;
 mod intents;
 mod invariants;
 mod keys;
+mod large_answers;
 mod queries;
 mod reaping;
 mod table;

@@ -149,7 +149,15 @@ impl Streams {
         let pushed = push(&mut exchange.reader, exchange.role.incoming());
         // Updated before `complete` and `end`, which subtract what the reader holds.
         self.unfinished_bytes = self.unfinished_bytes - held + exchange.reader.held_bytes();
-        pushed
+        match exchange.role {
+            // Before it is complete: a responder must not make us buffer more than we accept.
+            Role::Awaiting(ExchangePurpose::Fetch { bytes_max, .. })
+                if exchange.received_bytes > u64::from(bytes_max) + FETCH_OVERHEAD_BYTES =>
+            {
+                Err(DropReason::Limit)
+            }
+            _ => pushed,
+        }
     }
 
     /// Handles what was [read](Self::read) from a stream.
@@ -286,6 +294,9 @@ impl Streams {
         self.last
     }
 }
+
+/// Bytes of an answer on a stream besides its payload, at most: its headers, and those of the layers around it.
+const FETCH_OVERHEAD_BYTES: u64 = 1024;
 
 /// The cause of a failed exchange, from the fault in the reply.
 const fn cause_of(fault: DropReason) -> SeedFailureCause {

@@ -178,6 +178,15 @@ impl QueryResponse<'_> {
     /// The message is an ack, not a response.
     pub const FLAG_ACK: u32 = 1;
 
+    /// The message has no payload, because that is large: the requester fetches it over a stream. Ours; sent to members
+    /// that read the native codec only. Far from the bits that Serf assigns, which are those of queries.
+    pub const FLAG_OFFER: u32 = 1 << 16;
+
+    /// Whether the response is an offer of a large one.
+    pub const fn is_offer(&self) -> bool {
+        self.flags & Self::FLAG_OFFER != 0
+    }
+
     /// Whether this is an ack, not a response.
     pub const fn is_ack(&self) -> bool {
         self.flags & Self::FLAG_ACK != 0

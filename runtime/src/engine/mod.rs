@@ -377,7 +377,11 @@ impl<N: Net> Engine<N> {
         while let Some(output) = buffers.out.pop() {
             match output {
                 Output::Datagram { to, bytes } => buffers.datagrams.push((to, bytes)),
-                Output::Event(event) => self.dispatch_event(event),
+                Output::Event(event) => {
+                    if let Some(behind) = self.dispatch_event(event) {
+                        self.node.hold_answers(shared.net.now(), behind, true, &mut buffers.out);
+                    }
+                }
                 Output::Connect { stream, to } => {
                     if let Some(running) = &mut self.running {
                         let of_it = |join: &&Joining| join.addrs.is_empty() || join.addrs.contains(&to);
@@ -421,8 +425,9 @@ impl<N: Net> Engine<N> {
         self.running.as_ref()?.streams.get(&stream)
     }
 
-    fn dispatch_event(&mut self, event: Event) {
-        self.subscribers.publish(&event);
+    /// Passes an event on. Returns a query whose reader is behind from now on, if any.
+    fn dispatch_event(&mut self, event: Event) -> Option<QueryId> {
+        let behind = self.subscribers.publish(&event);
         match event {
             // The caller may have stopped waiting.
             Event::Joined(report) => {
@@ -452,6 +457,7 @@ impl<N: Net> Engine<N> {
             }
             _ => {}
         }
+        behind
     }
 }
 

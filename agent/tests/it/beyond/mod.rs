@@ -10,6 +10,7 @@ mod doctor;
 mod encryption;
 mod json;
 mod lab;
+mod large_answers;
 mod readme;
 mod rolling;
 mod shell;

@@ -245,6 +245,7 @@ fn native_messages(seeds: &mut Seeds) {
         payload: b"now",
     };
     let answer = serf::QueryResponse { ltime: 1, id: 1, from: "node-a", flags: 0, payload: b"yes" };
+    let offer = serf::QueryResponse { flags: serf::QueryResponse::FLAG_OFFER, payload: b"", ..answer };
     let inner = written(|w| native::encode_serf(&serf::Message::QueryResponse(answer), w));
     for (name, message) in [
         ("join", serf::Message::Join(serf::Join { ltime: 5, node: "node-a" })),
@@ -257,6 +258,7 @@ fn native_messages(seeds: &mut Seeds) {
         ("conflict_query", serf::Message::Query(serf::Query { name: "_serf_conflict", payload: b"me", ..query })),
         ("keys_query", serf::Message::Query(serf::Query { name: "_serf_list-keys", payload: b"", ..query })),
         ("response", serf::Message::QueryResponse(answer)),
+        ("offer", serf::Message::QueryResponse(offer)),
         ("relay", serf::Message::Relay(serf::Relay { addr, node: "node-b", inner: &inner })),
     ] {
         let body = written(|w| native::encode_serf(&message, w));
@@ -273,6 +275,13 @@ fn native_messages(seeds: &mut Seeds) {
     seeds.add("native_bodies", "state", state);
     seeds.add("native_bodies", "push_pull", &push_pull[5..]);
     seeds.add_stream("native_push_pull", &push_pull);
+    let mut fetch = vec![];
+    native::Fetch { ltime: 300, id: u32::MAX >> 1 }.encode(&mut fetch);
+    seeds.add("native_bodies", "fetch", &fetch);
+    seeds.add_stream("native_fetch", &stream_message(native::STREAM_FETCH, &fetch));
+    let mut answer = vec![];
+    native::push_answer(&mut answer, &[b'x'; 2000]);
+    seeds.add_stream("native_answer", &stream_message(native::STREAM_ANSWER, &answer));
 }
 
 fn add_anti_entropy(seeds: &mut Seeds, peer: PeerRef<'_>) {
@@ -317,8 +326,11 @@ fn native_push_pull(peer: PeerRef<'_>) -> (Vec<u8>, Vec<u8>) {
     native::begin_push_pull(&mut body, true, 1);
     native::push_state(&mut body, State::Alive, 1, &native::encode_record(peer));
     body.extend_from_slice(&state);
-    let len = u32::try_from(body.len()).unwrap().to_be_bytes();
-    (state, [&[native::STREAM_PUSH_PULL][..], &len, &body].concat())
+    (state, stream_message(native::STREAM_PUSH_PULL, &body))
+}
+
+fn stream_message(kind: u8, body: &[u8]) -> Vec<u8> {
+    [&[kind][..], &u32::try_from(body.len()).unwrap().to_be_bytes(), body].concat()
 }
 
 fn expressions(seeds: &mut Seeds) {
@@ -430,6 +442,15 @@ fn lives(seeds: &mut Seeds) {
                 (0, Input::EndQuery(query_id((1, 7)))),
                 (1, Input::EndQuery(query_id((0, 0)))),
                 (1, Input::EndQuery(query_id((0, 0)))),
+                (60_000, Input::Timeout),
+            ],
+        ),
+        (
+            "holds_answers",
+            vec![
+                (0, Input::HoldAnswers { query: query_id((0, 0)), is_held: true }),
+                (1, Input::HoldAnswers { query: query_id((1, 7)), is_held: true }),
+                (1, Input::HoldAnswers { query: query_id((0, 0)), is_held: false }),
                 (60_000, Input::Timeout),
             ],
         ),

@@ -89,6 +89,9 @@ fn live(cluster: &mut Cluster, new_key: Option<&Key>) {
     }
     let question = Question::new("uptime").with_payload(SECRET).with_acks();
     cluster.command(1, |node, now, out| node.query(now, &question, out)).unwrap();
+    // Large answers, that of the recorded node and those that it fetches.
+    cluster.run(Duration::from_millis(500));
+    answer_largely(cluster);
     let tags = [("role".to_string(), "db".to_string())].into_iter().collect::<Tags>();
     cluster.command(1, |node, now, out| node.set_tags(now, &tags, out)).unwrap();
     if let Some(key) = new_key {
@@ -102,6 +105,19 @@ fn live(cluster: &mut Cluster, new_key: Option<&Key>) {
     cluster.run(Duration::from_secs(20));
     cluster.command(3, |node, now, out| node.leave(now, out)).unwrap();
     cluster.run(Duration::from_secs(40));
+}
+
+/// Every node answers the queries that it was delivered with more than a packet holds.
+fn answer_largely(cluster: &mut Cluster) {
+    for at in 0..cluster.nodes.len() {
+        let queries = cluster.events[at].iter().filter_map(|event| match event {
+            Event::Query(query) => Some(query.id),
+            _ => None,
+        });
+        for id in queries.collect::<Vec<_>>() {
+            _ = cluster.command(at, |node, now, out| node.respond(now, id, &SECRET.repeat(200), out));
+        }
+    }
 }
 
 fn key(byte: u8) -> Key {
@@ -224,6 +240,17 @@ fn checkpoint_concealed(node: &Node) -> Vec<u8> {
     let mut saved = Vec::new();
     conceal(true, |concealer| saved = node.checkpoint(concealer).unwrap());
     saved
+}
+
+#[test]
+fn a_checkpoint_has_the_large_answers_that_wait_and_conceals_their_payload() {
+    let mut cluster = cluster_of(&Options::lan(), 2);
+    cluster.command(0, |node, now, out| node.query(now, &Question::new("dump"), out)).unwrap();
+    cluster.run(Duration::from_millis(500));
+    answer_largely(&mut cluster);
+    let node = cluster.nodes[1].as_ref().unwrap();
+    let has = |bytes: &[u8]| bytes.windows(SECRET.len()).any(|window| window == SECRET);
+    assert!(has(&checkpoint(node)) && !has(&checkpoint_concealed(node)));
 }
 
 #[test]

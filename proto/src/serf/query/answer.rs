@@ -22,12 +22,22 @@ use crate::wire::serf::{Message, QueryResponse, Relay};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RespondError {
-    /// Its size in HashiCorp's encoding exceeds the limit, or it fits into no packet.
+    /// It exceeds the limit: in HashiCorp's encoding that of a packet
+    /// ([`query_response_bytes_max`](crate::SerfOptions::query_response_bytes_max)), or, if the requester can fetch a
+    /// large answer, that of its payload ([`query_answer_bytes_max`](crate::SerfOptions::query_answer_bytes_max)).
     #[error("the response takes {bytes} bytes, the limit is {limit}")]
     TooLarge {
-        /// The encoded size, in bytes.
+        /// The size, in bytes.
         bytes: usize,
         /// The limit, in bytes.
+        limit: usize,
+    },
+    /// The large answers to other queries, which wait to be fetched, leave no room for one more.
+    #[error("a response of {bytes} bytes exceeds the {limit} bytes for responses that wait to be fetched")]
+    Full {
+        /// The size of the response, in bytes.
+        bytes: usize,
+        /// The limit of all of them, in bytes.
         limit: usize,
     },
     /// The query has been answered already: each node responds once.
@@ -42,13 +52,21 @@ pub enum RespondError {
 }
 
 impl Serf {
-    /// Responds to a delivered query (`Respond` in serf's event.go).
+    /// Responds to a delivered query (`Respond` in serf's event.go). Ours: a response that exceeds a packet is offered to
+    /// the requester, if that can fetch it.
     pub(crate) fn respond(&mut self, core: &mut Core, to: QueryId, payload: &[u8]) -> Result<(), RespondError> {
         let me = core.roster.name(self.members.me());
         let response = QueryResponse { ltime: to.ltime, id: to.id, from: &me, flags: 0, payload };
         let (bytes, limit) = (serf_bytes(&Message::QueryResponse(response)), response_limit(core));
-        if bytes > limit {
-            return Err(RespondError::TooLarge { bytes, limit });
+        let is_large = bytes > limit;
+        if is_large {
+            match self.large_answer_max(core, to) {
+                None => return Err(RespondError::TooLarge { bytes, limit }),
+                Some(limit) if payload.len() > limit => {
+                    return Err(RespondError::TooLarge { bytes: payload.len(), limit });
+                }
+                Some(_) => {}
+            }
         }
         // The deadline has removed the open query, so only the memory of numbers distinguishes a late response from an
         // unknown query.
@@ -62,10 +80,17 @@ impl Serf {
         if core.now >= open.deadline {
             return Err(RespondError::Late);
         }
-        // Only after all checks: a response that is refused may be tried again.
-        open.answered = true;
         let requester = open.requester.clone();
-        self.send_response(core, &requester, &response);
+        let is_held = is_large && !self.is_here(core, requester.addr);
+        if is_held {
+            self.hold(core, to, payload)?;
+        }
+        // Only after all checks: a response that is refused may be tried again.
+        if let Some(open) = self.queries.open.get_mut(&to) {
+            open.answered = true;
+        }
+        let offer = QueryResponse { flags: QueryResponse::FLAG_OFFER, payload: &[], ..response };
+        self.send_response(core, &requester, if is_held { &offer } else { &response });
         Ok(())
     }
 
@@ -211,7 +236,7 @@ impl Serf {
     }
 
     /// Whether the address is our own.
-    fn is_here(&self, core: &Core, addr: SocketAddr) -> bool {
+    pub(super) fn is_here(&self, core: &Core, addr: SocketAddr) -> bool {
         core.roster.peer(self.members.me()).is_some_and(|me| me.addr() == canonical(addr))
     }
 }
@@ -223,7 +248,7 @@ fn send(core: &mut Core, to: SocketAddr, node: &str, message: Bytes) {
 }
 
 /// The member with this name, if it has this address.
-fn peer_at(core: &Core, addr: SocketAddr, node: &str) -> Option<MemberIdx> {
+pub(super) fn peer_at(core: &Core, addr: SocketAddr, node: &str) -> Option<MemberIdx> {
     core.roster.find(node).filter(|&idx| core.roster.peer(idx).is_some_and(|peer| peer.addr() == addr))
 }
 

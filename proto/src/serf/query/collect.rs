@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::fetch::Offers;
 use crate::core::{Core, Origin};
 use crate::event::{Event, QueryReport};
 use crate::fingerprint::Fingerprint;
@@ -35,18 +36,36 @@ pub(super) struct PendingQuery {
     strangers: u32,
     acked: u32,
     answered: u32,
+    /// Bytes of the answers.
+    answers_bytes: usize,
+    /// Large answers that members have offered.
+    offers: Offers,
     purpose: QueryPurpose,
 }
 
 impl PendingQuery {
     pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
-        let Self { begun: _, deadline, acks, waiting, unacked: _, received, strangers, acked, answered, purpose } =
-            self;
+        let Self {
+            begun: _,
+            deadline,
+            acks,
+            waiting,
+            unacked: _,
+            received,
+            strangers,
+            acked,
+            answered,
+            answers_bytes,
+            offers,
+            purpose,
+        } = self;
         to.deadline(*deadline);
         to.put((acks, waiting, strangers, acked, answered, received.len()));
         for (from, Received { ack, answer }) in received {
             to.put((from, ack, answer));
         }
+        to.put(answers_bytes);
+        to.text(offers);
         to.text(purpose);
     }
 }
@@ -97,8 +116,51 @@ impl PendingQuery {
     ) -> Self {
         let others = || waiting.iter().copied().filter(|&idx| idx != me).collect::<BTreeSet<_>>();
         let unacked = acks.then(others).filter(|others| !others.is_empty());
-        let received = BTreeMap::new();
-        Self { begun: now, deadline, acks, waiting, unacked, received, strangers: 0, acked: 0, answered: 0, purpose }
+        Self {
+            begun: now,
+            deadline,
+            acks,
+            waiting,
+            unacked,
+            received: BTreeMap::new(),
+            strangers: 0,
+            acked: 0,
+            answered: 0,
+            answers_bytes: 0,
+            offers: Offers::default(),
+            purpose,
+        }
+    }
+
+    pub(super) const fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    pub(super) const fn answers_bytes(&self) -> usize {
+        self.answers_bytes
+    }
+
+    #[cfg(test)]
+    pub(super) const fn pretend_answers(&mut self, bytes: usize) {
+        self.answers_bytes += bytes;
+    }
+
+    pub(super) const fn offers(&self) -> &Offers {
+        &self.offers
+    }
+
+    pub(super) const fn offers_mut(&mut self) -> &mut Offers {
+        &mut self.offers
+    }
+
+    /// Whether this member has answered.
+    pub(super) fn has_answer(&self, from: &Name) -> bool {
+        self.received.get(from).is_some_and(|received| received.answer)
+    }
+
+    /// Records the ack that an offer of a member implies. Returns whether it is the first.
+    pub(super) fn note_ack(&mut self, from: &Name) -> bool {
+        self.acks && matches!(self.note(from, true, true), ResponseClass::News { first_ack: true })
     }
 
     pub(super) const fn purpose_mut(&mut self) -> &mut QueryPurpose {
@@ -139,7 +201,7 @@ impl PendingQuery {
     }
 
     /// Measures the time of a member's first ack. An answer implies that the member was reached, but not when.
-    fn time_ack(&mut self, core: &mut Core, idx: MemberIdx, is_ack: bool) {
+    pub(super) fn time_ack(&mut self, core: &mut Core, idx: MemberIdx, is_ack: bool) {
         if !is_ack {
             self.unacked = None;
             return;
@@ -168,9 +230,10 @@ impl Serf {
     /// or relayed.
     pub(in crate::serf) fn response_in(&mut self, core: &mut Core, origin: Origin, response: &QueryResponse<'_>) {
         let id = QueryId { ltime: response.ltime, id: response.id };
+        if response.is_offer() {
+            return self.offer_in(core, id, response);
+        }
         let idx = core.roster.find(response.from);
-        let is_member = idx.is_some_and(|idx| self.members.has(idx));
-        let me = self.members.me();
         let Some(query) = self.queries.pending.get_mut(&id).filter(|query| core.now <= query.deadline) else {
             core.stats.query_late += 1;
             return;
@@ -179,11 +242,30 @@ impl Serf {
         if !query.admits(core, origin, idx, response) {
             return core.stats.drop(DropReason::Unexpected);
         }
-        let is_ack = response.is_ack();
         let from = idx.map_or_else(|| Name::from(response.from), |idx| core.roster.name(idx));
-        let first_ack = match query.note(&from, is_member, is_ack) {
+        let payload = (!response.is_ack()).then_some(response.payload);
+        self.take_response(core, id, from, idx, payload);
+    }
+
+    /// Records an ack, or a response if there is a payload. `idx` is the sender's, if the roster knows it.
+    pub(super) fn take_response(
+        &mut self,
+        core: &mut Core,
+        id: QueryId,
+        from: Name,
+        idx: Option<MemberIdx>,
+        payload: Option<&[u8]>,
+    ) {
+        let is_member = idx.is_some_and(|idx| self.members.has(idx));
+        let me = self.members.me();
+        let Some(query) = self.queries.pending.get(&id) else { return };
+        if !self.queries.has_room(query, payload.map_or(0, <[u8]>::len)) {
+            return core.stats.drop(DropReason::Limit);
+        }
+        let Some(query) = self.queries.pending.get_mut(&id) else { return };
+        let first_ack = match query.note(&from, is_member, payload.is_none()) {
             ResponseClass::News { first_ack } => first_ack,
-            ResponseClass::Duplicate if is_ack => return core.stats.query_duplicate_acks += 1,
+            ResponseClass::Duplicate if payload.is_none() => return core.stats.query_duplicate_acks += 1,
             ResponseClass::Duplicate => return core.stats.query_duplicate_responses += 1,
             ResponseClass::TooManyStrangers => return core.stats.drop(DropReason::Limit),
         };
@@ -191,23 +273,23 @@ impl Serf {
         if first_ack {
             core.stats.query_acks += 1;
             if let Some(idx) = idx.filter(|&idx| is_member && idx != me) {
-                query.time_ack(core, idx, is_ack);
+                query.time_ack(core, idx, payload.is_none());
             }
             if let QueryPurpose::Application = query.purpose {
                 core.events.push(Event::QueryAck { id, from: Name::clone(&from) });
             }
         }
-        if is_ack {
-            return;
-        }
+        let Some(payload) = payload else { return };
         core.stats.query_responses += 1;
+        query.answers_bytes += payload.len();
+        self.queries.answers_bytes += payload.len();
         match &mut query.purpose {
             QueryPurpose::Application => {
-                let payload = Bytes::copy_from_slice(response.payload);
+                let payload = Bytes::copy_from_slice(payload);
                 core.events.push(Event::QueryResponse { id, from, payload });
             }
-            QueryPurpose::Keys(tally) => tally.note(core, from, response.payload),
-            QueryPurpose::Conflict(vote) => vote.note(core, response.payload),
+            QueryPurpose::Keys(tally) => tally.note(core, from, payload),
+            QueryPurpose::Conflict(vote) => vote.note(core, payload),
         }
         if idx.is_some_and(|idx| query.stop_waiting_for(idx)) {
             self.end_query(core, id, true);
@@ -241,12 +323,14 @@ impl Serf {
             core.stats.disseminations_incomplete += u64::from(is_incomplete);
             self.end_query(core, id, false);
         }
+        self.queries.forget_held(core.now);
         self.arm_queries(core);
     }
 
-    /// Arms the timer for the earliest deadline.
+    /// Arms the timer for the earliest deadline: of a query of this node, or of one with a large answer of ours.
     pub(super) fn arm_queries(&self, core: &mut Core) {
-        match self.queries.pending.values().map(|query| query.deadline).min() {
+        let ours = self.queries.pending.values().map(|query| query.deadline);
+        match ours.chain(self.queries.held_until()).min() {
             Some(at) => core.timers.set(SerfTimer::Query, at),
             None => core.timers.clear(SerfTimer::Query),
         }
@@ -264,6 +348,7 @@ impl Serf {
 
     fn end_query(&mut self, core: &mut Core, id: QueryId, complete: bool) {
         let Some(query) = self.queries.pending.remove(&id) else { return };
+        self.queries.answers_bytes -= query.answers_bytes;
         // After the removal: the timer must not fire for a query that has ended.
         self.arm_queries(core);
         let silent = query.waiting.iter().map(|&idx| core.roster.name(idx)).collect();

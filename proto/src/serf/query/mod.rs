@@ -4,6 +4,8 @@
 mod answer;
 mod ask;
 mod collect;
+mod fetch;
+mod offer;
 mod receive;
 
 use alloc::collections::BTreeMap;
@@ -16,7 +18,9 @@ pub(super) use self::answer::response_limit;
 pub use self::ask::{QueryError, Question};
 use self::collect::PendingQuery;
 pub(super) use self::collect::QueryPurpose;
+use self::fetch::Fetches;
 use self::receive::Open;
+use super::conceal::change;
 use super::filter::Patterns;
 use super::lamport::LamportClock;
 use super::message::MessageQueue;
@@ -35,6 +39,9 @@ pub(super) struct Queries {
     open: BTreeMap<QueryId, Open>,
     /// Running queries of this node.
     pending: BTreeMap<QueryId, PendingQuery>,
+    /// Bytes of the answers that they have accepted.
+    answers_bytes: usize,
+    fetches: Fetches,
     pub(super) queue: MessageQueue,
     patterns: Patterns,
     /// The last search for a requester without a name.
@@ -77,8 +84,9 @@ impl Queries {
         self.time_min.checked_sub(1).filter(|last| *last > 0 && clock.time() <= self.time_min)
     }
 
-    /// Replaces the keys that members have listed so far.
+    /// Replaces the keys that members have listed so far, and the large answers of this node.
     pub(super) fn conceal(&mut self, concealer: &mut Concealer<'_>) {
+        self.held_mut().for_each(|payload| change(payload, |bytes| concealer.payload(bytes)));
         for query in self.pending.values_mut() {
             if let QueryPurpose::Keys(tally) = query.purpose_mut() {
                 tally.conceal(concealer);
@@ -94,6 +102,11 @@ impl Queries {
     /// Number of running queries of this node.
     pub(super) fn pending(&self) -> usize {
         self.pending.len()
+    }
+
+    /// Bytes of the answers that the running queries have accepted.
+    pub(super) const fn answers_bytes(&self) -> usize {
+        self.answers_bytes
     }
 
     /// The purposes of the running queries of this node.
@@ -119,7 +132,8 @@ impl Queries {
 
     /// The compiled patterns and the last search are caches.
     pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
-        let Self { recent, open, pending, queue, patterns: _, searched: _, time_min, newest } = self;
+        let Self { recent, open, pending, answers_bytes, fetches, queue, patterns: _, searched: _, time_min, newest } =
+            self;
         recent.fingerprint(to, |Number(number), to| to.put(number));
         to.put((open.len(), pending.len(), time_min, newest));
         for (id, open) in open {
@@ -130,6 +144,8 @@ impl Queries {
             to.put(id);
             pending.fingerprint(to);
         }
+        to.put(answers_bytes);
+        fetches.fingerprint(to);
         queue.fingerprint(to);
     }
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::Number;
+use super::offer::Held;
 use crate::core::{Core, Origin, Requester};
 use crate::event::{self, Event, KeyOperation};
 use crate::fingerprint::Fingerprint;
@@ -25,14 +26,16 @@ pub(super) struct Open {
     pub(super) requester: Requester,
     pub(super) deadline: Instant,
     pub(super) answered: bool,
+    /// Our answer, if it is large.
+    pub(super) held: Option<Held>,
 }
 
 impl Open {
     pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
-        let Self { requester, deadline, answered } = self;
+        let Self { requester, deadline, answered, held } = self;
         to.text(requester);
         to.deadline(*deadline);
-        to.put(answered);
+        to.put((answered, held.as_ref().map(|held| (&held.payload, held.is_fetched))));
     }
 }
 
@@ -159,6 +162,6 @@ impl Serf {
             open.pop_first();
             core.stats.drop(DropReason::Limit);
         }
-        open.insert(requester.id, Open { requester, deadline, answered: false });
+        open.insert(requester.id, Open { requester, deadline, answered: false, held: None });
     }
 }

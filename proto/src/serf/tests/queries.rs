@@ -7,10 +7,10 @@ use crate::serf::{PatternError, QueryError, Question, RespondError};
 use crate::types::{QueryId, Record, Snapshot};
 use crate::wire::serf::{Filter, List, Query, QueryResponse, Relay, Source};
 
-const ID: QueryId = QueryId { ltime: 5, id: 7 };
+pub(super) const ID: QueryId = QueryId { ltime: 5, id: 7 };
 
 /// A query of `b`.
-fn query<'a>(name: &'a str, filters: &'a [Filter<'a>]) -> Query<'a> {
+pub(super) fn query<'a>(name: &'a str, filters: &'a [Filter<'a>]) -> Query<'a> {
     Query {
         ltime: ID.ltime,
         id: ID.id,
@@ -25,30 +25,31 @@ fn query<'a>(name: &'a str, filters: &'a [Filter<'a>]) -> Query<'a> {
 }
 
 impl Lone {
-    fn hear_query(&mut self, query: &Query<'_>) {
+    pub(super) fn hear_query(&mut self, query: &Query<'_>) {
         self.serf.handle(&mut self.core, Origin::Local, &encode(&Message::Query(*query)));
     }
 
-    fn hear_answer(&mut self, to: QueryId, from: &str, flags: u32, payload: &[u8]) {
+    pub(super) fn hear_answer(&mut self, to: QueryId, from: &str, flags: u32, payload: &[u8]) {
         let response = QueryResponse { ltime: to.ltime, id: to.id, from, flags, payload };
         self.serf.handle(&mut self.core, Origin::Local, &encode(&Message::QueryResponse(response)));
     }
 
-    fn ask(&mut self, question: &Question<'_>) -> QueryId {
+    pub(super) fn ask(&mut self, question: &Question<'_>) -> QueryId {
         self.serf.query(&mut self.core, question).unwrap()
     }
 
-    fn respond(&mut self, to: QueryId, payload: &[u8]) -> Result<(), RespondError> {
+    pub(super) fn respond(&mut self, to: QueryId, payload: &[u8]) -> Result<(), RespondError> {
         self.serf.respond(&mut self.core, to, payload)
     }
 
     /// The unicasts since the last call, with the letter of the receiver's address: `b ack`, `c relay to b`.
-    fn unicasts(&mut self) -> Vec<String> {
+    pub(super) fn unicasts(&mut self) -> Vec<String> {
         let name = |addr: SocketAddr| (b'a'..=b'z').map(|c| char::from(c).to_string()).find(|n| super::addr(n) == addr);
         let sent = mem::take(&mut self.core.unicasts).into_iter().map(|Unicast { to, body, .. }| {
             let Body::User(message) = body else { panic!("the Serf layer sends its own messages only") };
             let what = match Codec::decode_serf(&message).unwrap() {
                 Message::QueryResponse(response) if response.is_ack() => "ack".to_string(),
+                Message::QueryResponse(response) if response.is_offer() => "offer".to_string(),
                 Message::QueryResponse(response) => format!("answer {}", String::from_utf8_lossy(response.payload)),
                 Message::Relay(relay) => format!("relay to {}", relay.node),
                 other => panic!("{other:?} is not sent to one member"),
@@ -141,7 +142,8 @@ fn an_answer_goes_straight_to_the_asker_once_and_in_time() {
 
 #[test]
 fn a_too_large_answer_is_refused_before_sending_and_a_smaller_one_still_goes() {
-    let mut lone = Lone::lan(&["b"]);
+    let mut lone = Lone::lan(&[]);
+    lone.alive_with("b", Versions::HASHICORP);
     lone.hear_query(&query("uptime", &[]));
     // 30 for the keys, 1 for each of three numbers, 2 for the name, 3 for the length.
     let most = 1024 - 30 - 3 - 2 - 3;

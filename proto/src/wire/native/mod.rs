@@ -4,6 +4,7 @@
 //! and is the same bytes in every message about the node. So it is encoded once, and compared before it is decoded.
 
 mod digest;
+mod fetch;
 mod push_pull;
 mod serf;
 mod serf_state;
@@ -19,6 +20,7 @@ pub use self::digest::{
     decode_anti_entropy, encode_buckets, encode_events, encode_probe, encode_rows, encode_wanted, put_state,
 };
 pub(crate) use self::digest::{JOINED_KIND, PROBE_KIND, RECONCILIATION_KINDS};
+pub use self::fetch::{Fetch, STREAM_ANSWER, STREAM_FETCH, decode_answer, push_answer};
 pub use self::push_pull::{PushEntry, PushPull, STREAM_PUSH_PULL, begin_push_pull, push_state};
 use self::serf::SERF_JOIN;
 pub use self::serf::{decode_coordinate, decode_serf, encode_coordinate, encode_serf};
