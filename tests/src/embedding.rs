@@ -685,7 +685,8 @@ pub async fn a_socket_for_both_kinds_speaks_to_ipv4<N: Net>() {
 pub async fn a_cancelled_join_still_joins_and_does_no_harm<N: Net>() {
     let [a, b] = ["a", "b"].map(start::<N>);
     let seeds = at(&a);
-    assert!(poll_once(pin!(b.join(&seeds))).await.is_none(), "that was too quick to be cancelled");
+    // On a busy machine the node's tasks may complete it before the first poll returns.
+    _ = poll_once(pin!(b.join(&seeds))).await;
     until(&b, |members| members.len() == 2).await;
     soon::<N, _>(b.join(&seeds)).await.unwrap();
 }
