@@ -221,12 +221,16 @@ pub const QUERIES_ASKED_MAX: usize = 1024;
 pub const QUERIES_OPEN_MAX: usize = 1024;
 
 /// A large answer to a query, in bytes; an upper bound for the configured limit. Ours: sixteen times the default. One is
-/// held at the responder until it is fetched, and several are buffered at the requester.
+/// held at the responder until the query's deadline, and several are buffered at the requester.
 pub const ANSWER_BYTES_MAX: usize = 1 << 20;
 
-/// Large answers that a node holds until they are fetched, in bytes. Ours: 64 of the default limit. At the limit those that
-/// were fetched once are forgotten, then a further one is refused.
+/// Large answers that a node holds until the deadlines of their queries, in bytes. Ours: 64 of the default limit. At the
+/// limit those that were fetched once are forgotten, then a further one is refused.
 pub const ANSWERS_HELD_BYTES_MAX: usize = 4 << 20;
+
+/// Those that one requester has not fetched, in bytes. Ours: a quarter, so that a requester that fetches none leaves room
+/// for others. A further one is refused.
+pub const ANSWERS_HELD_FOR_ONE_BYTES_MAX: usize = ANSWERS_HELD_BYTES_MAX / 4;
 
 /// Concurrent fetches of large answers, over all queries of a node. Ours: each takes a stream and a buffer. Further offers
 /// wait.
@@ -235,8 +239,12 @@ pub const FETCHES_MAX: usize = 32;
 /// Concurrent fetches of large answers for one query. Ours: half of all, so that one query leaves room for others.
 pub const FETCHES_PER_QUERY_MAX: usize = FETCHES_MAX / 2;
 
-/// Tries to fetch one large answer. Ours: a loaded responder may close a stream. Then the member counts as silent.
-pub const FETCH_TRIES_MAX: u32 = 3;
+/// Tries to fetch one large answer. Ours: a loaded responder may close a stream, and a forged offer comes before there is
+/// an answer. Then the member counts as silent.
+pub const FETCH_TRIES_MAX: u32 = 12;
+
+/// The pause after the first failure of a fetch; it doubles with each further one. Ours.
+pub const FETCH_PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers that one query accepts, in bytes. Ours: 4096 large ones of the default limit. An application that collects all
 /// answers needs as much memory. Further ones are dropped.

@@ -216,7 +216,7 @@ counters! {
         pub query_late: u64,
         /// Large answers that members offered to our queries, once per member.
         pub query_offers: u64,
-        /// Of those, answers that were fetched. They count as responses, too.
+        /// Of those, answers that were fetched. They count as responses, too, unless they are dropped.
         pub query_fetches: u64,
         /// Of those, answers that could not be fetched, or were too large.
         pub query_fetches_failed: u64,

@@ -48,6 +48,8 @@ pub(crate) struct Core {
     pub(crate) notifications: Vec<Notification>,
     /// Streams to open.
     pub(crate) dials: Vec<Dial>,
+    /// Numbers of fetches whose streams are to be closed.
+    pub(crate) abandoned: Vec<u32>,
     /// Events for the application, in order.
     pub(crate) events: Vec<Event>,
     /// Key operations requested by members and not yet answered.
@@ -76,6 +78,7 @@ impl Core {
             unicasts: Vec::new(),
             notifications: Vec::new(),
             dials: Vec::new(),
+            abandoned: Vec::new(),
             events: Vec::new(),
             key_requests: KeyRequests::default(),
             stats: Stats::default(),
@@ -88,6 +91,7 @@ impl Core {
     /// Whether any effect queue is not empty, so that `settle` must run another pass.
     pub(crate) const fn has_effects(&self) -> bool {
         let is_empty = self.notifications.is_empty() && self.dials.is_empty() && self.unicasts.is_empty();
+        let is_empty = is_empty && self.abandoned.is_empty();
         !is_empty || self.key_requests.has_new()
     }
 

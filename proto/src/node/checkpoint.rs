@@ -137,6 +137,7 @@ impl Node {
             unicasts: Vec::new(),
             notifications: Vec::new(),
             dials: Vec::new(),
+            abandoned: Vec::new(),
             events: Vec::new(),
             key_requests: saved.key_requests,
             stats: saved.stats,

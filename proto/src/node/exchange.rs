@@ -14,6 +14,7 @@ use crate::event::SeedFailureCause;
 use crate::limits::STREAM_MESSAGE_BYTES_MAX;
 use crate::outbox::{Outbox, Output};
 use crate::policy::Candidate;
+use crate::roster::canonical;
 use crate::stats::DropReason;
 use crate::stream::{Step, Unit, frame};
 use crate::timer::NodeTimer;
@@ -23,7 +24,7 @@ use crate::wire::swim::{Ack, Message, Ping, State};
 use crate::wire::{Codec, MemberState, PushPull, Writer, native};
 
 impl Node {
-    /// Opens the streams that the layers requested.
+    /// Opens the streams that the layers requested, and closes those that they no longer need.
     pub(super) fn open_dialed(&mut self, out: &mut Outbox) {
         // Take the buffer, and give it back for its capacity: `open` needs `self`.
         let mut dials = core::mem::take(&mut self.core.dials);
@@ -31,6 +32,13 @@ impl Node {
             self.open(dial, out);
         }
         self.core.dials = dials;
+        if !self.core.abandoned.is_empty() {
+            let abandoned = core::mem::take(&mut self.core.abandoned);
+            let is_its = |purpose: &ExchangePurpose| matches!(purpose, ExchangePurpose::Fetch { number, .. } if abandoned.contains(number));
+            for stream in self.streams.cancel(is_its) {
+                out.push(Output::Close { stream });
+            }
+        }
     }
 
     fn open(&mut self, Dial { to, purpose, until }: Dial, out: &mut Outbox) {
@@ -194,7 +202,7 @@ impl Node {
         } else if unit.is(USER) {
             self.take_user(from, codec, unit.body());
         } else if unit.kind == native::STREAM_FETCH {
-            self.serve_fetch(id, unit, out);
+            self.serve_fetch(id, from, unit, out);
         } else {
             tracing::debug!(%from, kind = unit.kind, "a stream began with an unexpected message");
             self.core.stats.drop(DropReason::Unexpected);
@@ -231,11 +239,12 @@ impl Node {
 
     /// Replies with our large answer to a query. The stream is closed without a reply if there is none. Any peer may fetch
     /// it, as any peer may ask: the address of a stream is not forged, so that no answer goes to a third address.
-    fn serve_fetch(&mut self, id: StreamId, unit: &Unit<'_>, out: &mut Outbox) {
+    fn serve_fetch(&mut self, id: StreamId, from: SocketAddr, unit: &Unit<'_>, out: &mut Outbox) {
         let Ok(native::Fetch { ltime, id: number }) = native::Fetch::decode(unit.body()) else {
             return self.core.stats.drop(DropReason::Malformed);
         };
-        let Some(payload) = self.serf.offered(&self.core, QueryId { ltime, id: number }) else {
+        let query = QueryId { ltime, id: number };
+        let Some(payload) = self.serf.offered(&self.core, query, canonical(from).ip()) else {
             // No complaint: it may have expired, or a third node has forged the offer.
             return self.core.stats.drop_expected(DropReason::Unexpected);
         };

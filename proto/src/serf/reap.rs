@@ -32,6 +32,7 @@ impl Serf {
         if !self.members.has(idx) {
             return;
         }
+        self.forget_offers(core, idx);
         self.intents.forget(core, &mut self.members, idx);
         self.conflict.forget(idx);
         if let Some(coordinates) = &mut self.coordinates {

@@ -150,7 +150,7 @@ impl Streams {
         // Updated before `complete` and `end`, which subtract what the reader holds.
         self.unfinished_bytes = self.unfinished_bytes - held + exchange.reader.held_bytes();
         match exchange.role {
-            // Before it is complete: a responder must not make us buffer more than we accept.
+            // Before it is complete: a responder must not make us buffer more than we accept, as it is on the wire.
             Role::Awaiting(ExchangePurpose::Fetch { bytes_max, .. })
                 if exchange.received_bytes > u64::from(bytes_max) + FETCH_OVERHEAD_BYTES =>
             {

@@ -65,7 +65,7 @@ impl PendingQuery {
             to.put((from, ack, answer));
         }
         to.put(answers_bytes);
-        to.text(offers);
+        offers.fingerprint(to);
         to.text(purpose);
     }
 }
@@ -324,13 +324,16 @@ impl Serf {
             self.end_query(core, id, false);
         }
         self.queries.forget_held(core.now);
+        self.fetch_offered(core);
         self.arm_queries(core);
     }
 
-    /// Arms the timer for the earliest deadline: of a query of this node, or of one with a large answer of ours.
+    /// Arms the timer for the earliest deadline, of a query of this node or of one with a large answer of ours, or for the
+    /// next try of a fetch that failed.
     pub(super) fn arm_queries(&self, core: &mut Core) {
         let ours = self.queries.pending.values().map(|query| query.deadline);
-        match ours.chain(self.queries.held_until()).min() {
+        let tries = self.queries.pending.values().filter_map(|query| query.offers.next_due(core.now));
+        match ours.chain(self.queries.held_until()).chain(tries).min() {
             Some(at) => core.timers.set(SerfTimer::Query, at),
             None => core.timers.clear(SerfTimer::Query),
         }
@@ -349,6 +352,7 @@ impl Serf {
     fn end_query(&mut self, core: &mut Core, id: QueryId, complete: bool) {
         let Some(query) = self.queries.pending.remove(&id) else { return };
         self.queries.answers_bytes -= query.answers_bytes;
+        self.abandon_fetches(core, id);
         // After the removal: the timer must not fire for a query that has ended.
         self.arm_queries(core);
         let silent = query.waiting.iter().map(|&idx| core.roster.name(idx)).collect();

@@ -1,6 +1,7 @@
 //! Large answers at the requester: offers of members, and the fetches of the answers.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
@@ -10,10 +11,13 @@ use super::{Number, Queries};
 use crate::core::{Core, ExchangePurpose};
 use crate::event::Event;
 use crate::fingerprint::Fingerprint;
-use crate::limits::{ANSWERS_BYTES_MAX, FETCH_TRIES_MAX, FETCHES_MAX, FETCHES_PER_QUERY_MAX, QUERY_ANSWERS_BYTES_MAX};
+use crate::limits::{
+    ANSWERS_BYTES_MAX, FETCH_PAUSE, FETCH_TRIES_MAX, FETCHES_MAX, FETCHES_PER_QUERY_MAX, QUERY_ANSWERS_BYTES_MAX,
+};
 use crate::roster::MemberIdx;
 use crate::serf::Serf;
 use crate::stats::DropReason;
+use crate::time::Instant;
 use crate::types::QueryId;
 use crate::wire::Codec;
 use crate::wire::serf::QueryResponse;
@@ -38,6 +42,8 @@ struct Offer {
     from: MemberIdx,
     /// Fetches that failed.
     failures: u32,
+    /// Earliest time of the next one.
+    due: Instant,
 }
 
 /// The offers for one query.
@@ -57,21 +63,43 @@ impl Fetches {
         let Self { last, running } = self;
         to.put(running.len());
         for (number, fetch) in running {
-            to.put(last.wrapping_sub(*number));
-            to.text(fetch);
+            let Fetch { query, offer: Offer { from, failures, due: _ } } = fetch;
+            to.put((last.wrapping_sub(*number), query.ltime, query.id, from, failures));
         }
+    }
+}
+
+impl Offers {
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { made, queue, running, is_held } = self;
+        to.put((made, queue.len(), running, is_held));
+        for Offer { from, failures, due } in queue {
+            to.put((from, failures));
+            to.deadline(*due);
+        }
+    }
+
+    /// When the next of those that wait after a failure is due.
+    pub(super) fn next_due(&self, now: Instant) -> Option<Instant> {
+        self.queue.iter().map(|offer| offer.due).filter(|due| *due > now && !self.is_held).min()
+    }
+
+    /// Takes the next offer that is due.
+    fn take_due(&mut self, now: Instant) -> Option<Offer> {
+        let at = self.queue.iter().position(|offer| offer.due <= now)?;
+        self.queue.remove(at)
     }
 }
 
 impl Queries {
     /// The next offer to fetch, of the query with the fewest running fetches.
-    fn next_offer(&self) -> Option<QueryId> {
+    fn next_offer(&self, now: Instant) -> Option<QueryId> {
         if self.fetches.running.len() >= FETCHES_MAX {
             return None;
         }
         let can_start = |query: &PendingQuery| {
             let Offers { queue, running, is_held, .. } = query.offers();
-            !queue.is_empty() && *running < FETCHES_PER_QUERY_MAX && !is_held
+            *running < FETCHES_PER_QUERY_MAX && !is_held && queue.iter().any(|offer| offer.due <= now)
         };
         let startable = self.pending.iter().filter(|(_, query)| can_start(query));
         startable.min_by_key(|(id, query)| (query.offers().running, **id)).map(|(id, _)| *id)
@@ -91,6 +119,32 @@ impl Queries {
 }
 
 impl Serf {
+    /// Forgets the offers of a member, before its index may be that of another, and closes the streams to it.
+    pub(in crate::serf) fn forget_offers(&mut self, core: &mut Core, idx: MemberIdx) {
+        for query in self.queries.pending.values_mut() {
+            let Offers { made, queue, .. } = query.offers_mut();
+            made.remove(&idx);
+            queue.retain(|offer| offer.from != idx);
+        }
+        self.abandon(core, |fetch| fetch.offer.from == idx);
+        self.fetch_offered(core);
+    }
+
+    /// Closes the streams of a query that has ended.
+    pub(super) fn abandon_fetches(&mut self, core: &mut Core, id: QueryId) {
+        self.abandon(core, |fetch| fetch.query == id);
+        self.fetch_offered(core);
+    }
+
+    fn abandon(&mut self, core: &mut Core, is_obsolete: impl Fn(&Fetch) -> bool) {
+        let running = self.queries.fetches.running.iter();
+        let obsolete: Vec<u32> = running.filter(|(_, fetch)| is_obsolete(fetch)).map(|(number, _)| *number).collect();
+        for number in obsolete {
+            self.end_fetch(number);
+            core.abandoned.push(number);
+        }
+    }
+
     /// Handles an offer of a large answer. It implies the ack, as the answer does.
     pub(super) fn offer_in(&mut self, core: &mut Core, id: QueryId, response: &QueryResponse<'_>) {
         let limit = core.cfg.serf().query_answer_bytes_max as usize;
@@ -111,7 +165,7 @@ impl Serf {
             core.stats.query_duplicate_responses += 1;
             return;
         }
-        query.offers_mut().queue.push_back(Offer { from, failures: 0 });
+        query.offers_mut().queue.push_back(Offer { from, failures: 0, due: core.now });
         core.stats.query_offers += 1;
         if query.note_ack(&name) {
             query.time_ack(core, from, false);
@@ -139,15 +193,16 @@ impl Serf {
         }
     }
 
-    /// Starts fetches, as many as may run.
+    /// Starts fetches, as many as may run. One takes half of the time that is left at most, so that the offers that wait
+    /// for a peer that hangs have the other half.
     ///
     /// Terminates: each pass takes an offer from a queue.
     pub(super) fn fetch_offered(&mut self, core: &mut Core) {
         let bytes_max = core.cfg.serf().query_answer_bytes_max;
-        while let Some(id) = self.queries.next_offer() {
+        while let Some(id) = self.queries.next_offer(core.now) {
             let Some(query) = self.queries.pending.get_mut(&id) else { return };
-            let until = query.deadline().min(core.now + core.cfg.transport().stream_timeout);
-            let Some(offer) = query.offers_mut().queue.pop_front() else { return };
+            let until = core.now + ((query.deadline() - core.now) / 2).min(core.cfg.transport().stream_timeout);
+            let Some(offer) = query.offers_mut().take_due(core.now) else { return };
             let Some(to) = self.live_addr(core, offer.from) else {
                 core.stats.query_fetches_failed += 1;
                 continue;
@@ -187,12 +242,17 @@ impl Serf {
         self.fetch_offered(core);
     }
 
-    /// Handles a fetch that failed: it is tried again after those that wait, a few times.
+    /// Handles a fetch that failed. It is tried again after a pause: the responder may have been loaded, and an offer that
+    /// another member forged in its name precedes its own, which changes nothing then.
     pub(crate) fn fetch_failed(&mut self, core: &mut Core, number: u32) {
         let Some(Fetch { query: id, offer }) = self.end_fetch(number) else { return };
-        let offer = Offer { failures: offer.failures + 1, ..offer };
+        let due = core.now + FETCH_PAUSE * (1 << offer.failures.min(FETCH_TRIES_MAX));
+        let offer = Offer { failures: offer.failures + 1, due, ..offer };
         match self.queries.pending.get_mut(&id) {
-            Some(query) if offer.failures < FETCH_TRIES_MAX => query.offers_mut().queue.push_back(offer),
+            Some(query) if offer.failures < FETCH_TRIES_MAX && due < query.deadline() => {
+                query.offers_mut().queue.push_back(offer);
+                self.arm_queries(core);
+            }
             Some(_) => {
                 core.stats.query_fetches_failed += 1;
                 tracing::debug!(query = %id, from = %core.roster.name(offer.from), "cannot fetch an answer");
@@ -215,6 +275,7 @@ impl Serf {
         let Some(query) = self.queries.pending.get_mut(&id) else { return false };
         query.offers_mut().is_held = is_held;
         self.fetch_offered(core);
+        self.arm_queries(core);
         true
     }
 }

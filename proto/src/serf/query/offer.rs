@@ -5,13 +5,15 @@
 //! HashiCorp's nodes would take a response of any size on a stream. They are sent none, because their limit protects
 //! their applications.
 
+use core::net::IpAddr;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::Queries;
 use super::answer::{RespondError, peer_at, response_limit};
 use crate::core::Core;
-use crate::limits::ANSWERS_HELD_BYTES_MAX;
+use crate::limits::{ANSWERS_HELD_BYTES_MAX, ANSWERS_HELD_FOR_ONE_BYTES_MAX};
 use crate::msgpack::write::{longest_raw, raw_bytes};
 use crate::roster::{MemberIdx, canonical};
 use crate::serf::Serf;
@@ -81,13 +83,22 @@ impl Serf {
         can_fetch.then_some(limit)
     }
 
-    /// Holds a large answer until the query's deadline. At the limit forgets answers that were fetched.
+    /// Holds a large answer until the query's deadline. At the limit forgets answers that were fetched. The answers to one
+    /// requester that waits for none of them take a share of the memory only.
     pub(super) fn hold(&mut self, core: &mut Core, to: QueryId, payload: &[u8]) -> Result<(), RespondError> {
         self.queries.forget_held(core.now);
         let bytes = payload.len();
-        let waiting = self.queries.open.values().filter_map(|open| open.held.as_ref()).filter(|held| !held.is_fetched);
-        if waiting.map(|held| held.payload.len()).sum::<usize>() + bytes > ANSWERS_HELD_BYTES_MAX {
-            return Err(RespondError::Full { bytes, limit: ANSWERS_HELD_BYTES_MAX });
+        let requester = self.queries.open.get(&to).map(|open| open.requester.addr);
+        let (mut waiting, mut of_requester) = (0, 0);
+        for open in self.queries.open.values() {
+            let waits = open.held.as_ref().filter(|held| !held.is_fetched).map_or(0, |held| held.payload.len());
+            waiting += waits;
+            of_requester += if requester == Some(open.requester.addr) { waits } else { 0 };
+        }
+        for (used, limit) in [(of_requester, ANSWERS_HELD_FOR_ONE_BYTES_MAX), (waiting, ANSWERS_HELD_BYTES_MAX)] {
+            if used + bytes > limit {
+                return Err(RespondError::Full { bytes, limit });
+            }
         }
         let mut used = self.queries.held_bytes();
         // The lowest Lamport time first, hence roughly the oldest.
@@ -105,11 +116,11 @@ impl Serf {
         Ok(())
     }
 
-    /// The large answer to a query, for a peer that fetches it.
-    pub(crate) fn offered(&mut self, core: &Core, query: QueryId) -> Option<Bytes> {
+    /// The large answer to a query, for a peer that fetches it. Only the requester's fetch counts as one.
+    pub(crate) fn offered(&mut self, core: &Core, query: QueryId, peer: IpAddr) -> Option<Bytes> {
         let open = self.queries.open.get_mut(&query).filter(|open| core.now < open.deadline)?;
         let held = open.held.as_mut()?;
-        held.is_fetched = true;
+        held.is_fetched |= canonical(open.requester.addr).ip() == peer;
         Some(held.payload.clone())
     }
 }

@@ -4,7 +4,10 @@ use super::queries::{ID, query};
 use super::*;
 use crate::core::Dial;
 use crate::limits::{ANSWERS_BYTES_MAX, QUERY_ANSWERS_BYTES_MAX};
-use crate::limits::{ANSWERS_HELD_BYTES_MAX, FETCH_TRIES_MAX, FETCHES_MAX, FETCHES_PER_QUERY_MAX};
+use crate::limits::{
+    ANSWERS_HELD_BYTES_MAX, ANSWERS_HELD_FOR_ONE_BYTES_MAX, FETCH_PAUSE, FETCH_TRIES_MAX, FETCHES_MAX,
+    FETCHES_PER_QUERY_MAX,
+};
 use crate::types::QueryId;
 use crate::wire::serf::{Query, QueryResponse, Source};
 
@@ -36,7 +39,7 @@ impl Lone {
     }
 
     fn offered(&mut self, query: QueryId) -> Option<usize> {
-        self.serf.offered(&self.core, query).map(|payload| payload.len())
+        self.serf.offered(&self.core, query, addr("b").ip()).map(|payload| payload.len())
     }
 }
 
@@ -129,12 +132,18 @@ fn a_nodes_own_query_gets_its_large_answer_without_a_stream_unless_it_speaks_has
 
 #[test]
 fn held_answers_are_bounded_in_bytes_and_those_that_were_fetched_give_way() {
-    let mut lone = Lone::lan(&["b"]);
+    let members = ["b", "c", "d", "e", "f"];
+    let mut lone = Lone::lan(&members);
+    let source = |id: u32| {
+        let node = members[id as usize % members.len()];
+        Source { addr: addr(node), node }
+    };
     let ids = (0..=u32::try_from(ANSWERS_HELD_BYTES_MAX / LARGE).unwrap()).map(|id| QueryId { ltime: 5, id });
     let ids: Vec<QueryId> = ids.collect();
     let (last, first) = ids.split_last().unwrap();
     for id in &ids {
-        lone.hear_query(&Query { id: id.id, ltime: 5 + u64::from(id.id), ..query("dump", &[]) });
+        let source = source(id.id);
+        lone.hear_query(&Query { id: id.id, ltime: 5 + u64::from(id.id), source, ..query("dump", &[]) });
     }
     let at = |id: &QueryId| QueryId { ltime: 5 + u64::from(id.id), ..*id };
     for id in first {
@@ -142,10 +151,28 @@ fn held_answers_are_bounded_in_bytes_and_those_that_were_fetched_give_way() {
     }
     let full = RespondError::Full { bytes: LARGE, limit: ANSWERS_HELD_BYTES_MAX };
     assert_eq!(lone.respond(at(last), &[0; LARGE]), Err(full));
-    assert!(lone.offered(at(&first[3])).is_some());
+    assert!(lone.offered(at(&first[4])).is_some());
+    assert_eq!(lone.respond(at(last), &[0; LARGE]), Err(full), "a third member's fetch does not count");
+    assert!(lone.offered(at(&first[5])).is_some());
     assert_eq!(lone.respond(at(last), &[0; LARGE]), Ok(()), "a refused response may be tried again");
     assert_eq!(lone.serf.queries.held_bytes(), ANSWERS_HELD_BYTES_MAX);
-    assert!(lone.offered(at(&first[3])).is_none() && lone.offered(at(&first[2])).is_some());
+    assert!(lone.offered(at(&first[5])).is_none() && lone.offered(at(&first[10])).is_some());
+}
+
+#[test]
+fn a_requester_that_fetches_nothing_leaves_room_for_others() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    let share = u32::try_from(ANSWERS_HELD_FOR_ONE_BYTES_MAX / LARGE).unwrap();
+    let respond = |lone: &mut Lone, id: u32, node| {
+        lone.hear_query(&Query { id, source: Source { addr: addr(node), node }, ..query("dump", &[]) });
+        lone.respond(QueryId { id, ..ID }, &[0; LARGE])
+    };
+    for id in 100..100 + share {
+        assert_eq!(respond(&mut lone, id, "b"), Ok(()));
+    }
+    let full = RespondError::Full { bytes: LARGE, limit: ANSWERS_HELD_FOR_ONE_BYTES_MAX };
+    assert_eq!(respond(&mut lone, 98, "b"), Err(full));
+    assert_eq!(respond(&mut lone, 99, "c"), Ok(()));
 }
 
 #[test]
@@ -226,21 +253,59 @@ fn fetches_are_bounded_for_a_query_and_in_all_and_the_others_wait_their_turn() {
 }
 
 #[test]
-fn a_fetch_that_fails_is_tried_three_times_and_then_the_member_is_silent() {
+fn a_fetch_that_fails_is_tried_after_pauses_that_double_and_then_the_member_is_silent() {
     let mut lone = Lone::lan(&["b"]);
-    let id = lone.ask(&Question::new("dump"));
+    let id = lone.ask(&Question::new("dump").for_at_most(secs(3600)));
     lone.events();
     lone.hear_offer(id, "b");
-    for _ in 0..FETCH_TRIES_MAX {
+    let mut pause = FETCH_PAUSE;
+    for nth in 1..=FETCH_TRIES_MAX {
         let fetches = lone.fetches();
-        assert_eq!(fetches.len(), 1);
+        assert_eq!(fetches.len(), 1, "try {nth}");
         lone.failed(fetches[0].0);
+        lone.run(pause - Duration::from_millis(1));
+        assert_eq!(lone.fetches(), [], "pause {nth}");
+        lone.run(Duration::from_millis(1));
+        pause *= 2;
     }
     lone.hear_offer(id, "b");
     assert_eq!((lone.fetches(), lone.core.stats.query_fetches_failed), (vec![], 1));
     lone.respond(id, b"x").unwrap();
-    lone.run(secs(60));
+    lone.run(secs(3600));
     assert_eq!(lone.events(), ["answer a x", "ended 0/1 false [b]"]);
+}
+
+#[test]
+fn a_member_that_is_forgotten_takes_its_offers_along() {
+    let mut lone = lan_of_many();
+    let id = lone.ask(&Question::new("dump"));
+    lone.events();
+    many().iter().for_each(|from| lone.hear_offer(id, from));
+    let running = lone.fetches();
+    let waits = many().into_iter().rfind(|name| running.iter().all(|(_, to)| to != name)).unwrap();
+    for name in [&running[0].1, &waits] {
+        let idx = lone.core.roster.find(name).unwrap();
+        lone.serf.evicted(&mut lone.core, idx);
+    }
+    assert_eq!(lone.core.abandoned, [running[0].0], "its stream is closed");
+    let mut running: Vec<u32> = running[1..].iter().map(|(number, _)| *number).collect();
+    let freed = lone.fetches();
+    assert_eq!(freed.len(), 1, "its place is taken");
+    running.extend(freed.iter().map(|(number, _)| *number));
+    while let Some(number) = running.pop() {
+        lone.fetched(number, b"x");
+        running.extend(lone.fetches().iter().map(|(number, _)| *number));
+    }
+    assert_eq!(lone.core.stats.query_fetches, many().len() as u64 - 2);
+}
+
+#[test]
+fn a_fetch_takes_half_of_the_time_that_is_left_at_most() {
+    let mut lone = Lone::lan(&["b"]);
+    let id = lone.ask(&Question::new("dump").for_at_most(secs(4)));
+    lone.hear_offer(id, "b");
+    let until: Vec<_> = lone.core.dials.iter().map(|dial| dial.until - lone.core.now).collect();
+    assert_eq!(until, [secs(2)]);
 }
 
 #[test]
@@ -270,7 +335,7 @@ fn a_query_ends_while_its_answers_are_fetched_and_leaves_nothing_behind() {
     }
     lone.failed(running[0].0);
     assert_eq!((lone.events(), lone.fetches()), (vec![], vec![]));
-    assert_eq!(lone.core.stats.query_late, FETCHES_PER_QUERY_MAX as u64 - 1);
+    assert_eq!(lone.core.abandoned.len(), FETCHES_PER_QUERY_MAX, "their streams are closed");
     assert_eq!(lone.serf.fetched_query(running[0].0), None);
 }
 
