@@ -1,4 +1,4 @@
-//! Beacons: how long news takes to reach all members.
+//! Beacons: measure the dissemination time, from this node to all members.
 
 use core::time::Duration;
 use std::collections::BTreeSet;
@@ -24,7 +24,7 @@ pub struct Beacon {
 
 /// Beacons.
 impl<N: Net> Serf<N> {
-    /// Measures how long news takes from this node to all live members: sends a query by gossip, as every event is sent,
+    /// Measures the dissemination time from this node to all live members: sends a query by gossip, as every event is sent,
     /// and waits for their acknowledgements, which come directly. Returns when all have acknowledged, at the latest at
     /// the [default timeout of queries](Self::default_query_timeout).
     ///

@@ -64,6 +64,9 @@ impl Stream for Events {
 /// The queue of one subscriber.
 pub(crate) struct Inbox {
     wanted: Box<dyn Fn(&Event) -> bool + Send + Sync>,
+    /// The query whose replies are read here. Only its reader controls whether its large answers are held: another
+    /// subscriber that receives the replies never releases them.
+    query: Option<QueryId>,
     events_max: usize,
     state: Mutex<State>,
 }
@@ -71,7 +74,7 @@ pub(crate) struct Inbox {
 #[derive(Default)]
 struct State {
     queue: VecDeque<Event>,
-    /// Bytes of the answers in the queue.
+    /// Bytes of the answers in the queue to the query of this inbox.
     answers_bytes: usize,
     /// Whether the node holds the large answers to the query of this inbox, because the reader is behind. Set under the
     /// node's lock only.
@@ -94,7 +97,7 @@ impl Inbox {
         if state.lost > 0 {
             return Poll::Ready(Some(Err(Lagged(core::mem::take(&mut state.lost)))));
         }
-        if let Some(event) = state.pop() {
+        if let Some(event) = self.pop(&mut state) {
             return Poll::Ready(Some(Ok(event)));
         }
         if state.closed {
@@ -111,10 +114,10 @@ impl Inbox {
         }
         let mut state = lock(&self.state);
         if state.queue.len() >= self.events_max {
-            state.pop();
+            self.pop(&mut state);
             state.lost += 1;
         }
-        state.answers_bytes += answer_bytes(event);
+        state.answers_bytes += self.answer_bytes(event);
         state.queue.push_back(event.clone());
         let must_hold = !state.is_held && state.answers_bytes >= ANSWERS_HELD_FROM_BYTES;
         state.is_held |= must_hold;
@@ -128,16 +131,29 @@ impl Inbox {
 
     /// Whether the node must be told to release the answers: they are held, and the reader has caught up.
     pub(crate) fn may_release(&self) -> bool {
-        let state = lock(&self.state);
-        state.is_held && state.answers_bytes < ANSWERS_RELEASED_BELOW_BYTES
+        lock(&self.state).may_release()
     }
 
     /// Notes that the answers are released, if they [may](Self::may_release) be. Under the node's lock.
     pub(crate) fn release(&self) -> bool {
         let mut state = lock(&self.state);
-        let may = state.is_held && state.answers_bytes < ANSWERS_RELEASED_BELOW_BYTES;
+        let may = state.may_release();
         state.is_held &= !may;
         may
+    }
+
+    fn pop(&self, state: &mut State) -> Option<Event> {
+        let event = state.queue.pop_front()?;
+        state.answers_bytes -= self.answer_bytes(&event);
+        Some(event)
+    }
+
+    /// The size of an answer to the query of this inbox; 0 for another event.
+    fn answer_bytes(&self, event: &Event) -> usize {
+        match event {
+            Event::QueryResponse { id, payload, .. } if self.query == Some(*id) => payload.len(),
+            _ => 0,
+        }
     }
 
     fn close(&self) {
@@ -152,16 +168,9 @@ impl Inbox {
 }
 
 impl State {
-    fn pop(&mut self) -> Option<Event> {
-        let event = self.queue.pop_front()?;
-        self.answers_bytes -= answer_bytes(&event);
-        Some(event)
+    const fn may_release(&self) -> bool {
+        self.is_held && self.answers_bytes < ANSWERS_RELEASED_BELOW_BYTES
     }
-}
-
-/// The size of an answer; 0 for another event.
-fn answer_bytes(event: &Event) -> usize {
-    if let Event::QueryResponse { payload, .. } = event { payload.len() } else { 0 }
 }
 
 impl fmt::Debug for Inbox {
@@ -178,12 +187,23 @@ pub(crate) struct Subscribers {
 }
 
 impl Subscribers {
+    /// Subscribes to the events that `wanted` accepts.
     pub(crate) fn subscribe(
         &mut self,
         events_max: usize,
         wanted: impl Fn(&Event) -> bool + Send + Sync + 'static,
     ) -> Events {
-        let inbox = Arc::new(Inbox { wanted: Box::new(wanted), events_max, state: Mutex::default() });
+        self.add(Inbox { wanted: Box::new(wanted), query: None, events_max, state: Mutex::default() })
+    }
+
+    /// Subscribes to the replies to a query of this node. Its large answers are held while this subscriber is behind.
+    pub(crate) fn subscribe_to_replies(&mut self, events_max: usize, query: QueryId) -> Events {
+        let wanted = move |event: &Event| replied_to(event) == Some(query);
+        self.add(Inbox { wanted: Box::new(wanted), query: Some(query), events_max, state: Mutex::default() })
+    }
+
+    fn add(&mut self, inbox: Inbox) -> Events {
+        let inbox = Arc::new(inbox);
         if self.closed {
             inbox.close();
         } else {
@@ -223,8 +243,8 @@ pub(crate) const fn replied_to(event: &Event) -> Option<QueryId> {
     }
 }
 
-/// Unread answers to a query, in bytes, from which on its large answers are held at their members. Ours: those that are
-/// being fetched then, sixteen, still arrive.
+/// Unread answers to a query, in bytes, from which on its large answers are held at their members. Up to
+/// `FETCHES_PER_QUERY_MAX` running fetches still arrive.
 const ANSWERS_HELD_FROM_BYTES: usize = 512 * 1024;
 
 /// Unread answers, in bytes, below which they are released. Ours: so many that the reader is busy until the next arrive.
@@ -292,16 +312,18 @@ mod tests {
         assert_eq!(subscribers.inboxes.len(), 0);
     }
 
+    fn query() -> QueryId {
+        serde_json::from_str(r#"{"ltime":1,"id":1}"#).expect("it is an id")
+    }
+
     fn answer(bytes: usize) -> Event {
-        let query = r#"{"ltime":1,"id":1}"#;
-        let id: QueryId = serde_json::from_str(query).expect("it is an id");
-        Event::QueryResponse { id, from: "a".into(), payload: vec![0; bytes].into() }
+        Event::QueryResponse { id: query(), from: "a".into(), payload: vec![0; bytes].into() }
     }
 
     #[test]
     fn unread_answers_beyond_the_bound_are_held_once_and_released_when_the_reader_has_caught_up() {
         let mut subscribers = Subscribers::default();
-        let mut events = subscribers.subscribe(100, |_| true);
+        let mut events = subscribers.subscribe_to_replies(100, query());
         let large = 64 * 1024;
         for _ in 0..7 {
             assert_eq!(subscribers.publish(&answer(large)), None);
@@ -320,9 +342,32 @@ mod tests {
     }
 
     #[test]
+    fn a_subscriber_of_all_events_that_is_behind_holds_no_answers() {
+        let mut subscribers = Subscribers::default();
+        let mut behind = subscribers.subscribe(100, |_| true);
+        let mut reader = subscribers.subscribe_to_replies(100, query());
+        for _ in 0..50 {
+            assert_eq!(subscribers.publish(&answer(64 * 1024)), None);
+            assert!(matches!(next(&mut reader), Some(Some(Ok(_)))));
+        }
+        assert_eq!(next(&mut reader), None, "the reader of the query is idle");
+        assert!(!behind.inbox().may_release(), "this subscriber cannot release answers");
+        for _ in 0..8 {
+            _ = subscribers.publish(&answer(64 * 1024));
+        }
+        for _ in 0..5 {
+            assert!(!reader.inbox().may_release());
+            assert!(matches!(next(&mut reader), Some(Some(Ok(_)))));
+        }
+        assert!(matches!(next(&mut reader), Some(Some(Ok(_)))));
+        assert!(reader.inbox().may_release(), "the reader of the query holds and releases them by itself");
+        assert!(matches!(next(&mut behind), Some(Some(Ok(_)))), "all events are queued");
+    }
+
+    #[test]
     fn answers_that_a_slow_reader_lost_count_no_longer() {
         let mut subscribers = Subscribers::default();
-        let events = subscribers.subscribe(2, |_| true);
+        let events = subscribers.subscribe_to_replies(2, query());
         for _ in 0..100 {
             assert_eq!(subscribers.publish(&answer(64 * 1024)), None);
         }

@@ -12,7 +12,7 @@ use futures_lite::Stream;
 use serf_proto::{Event, Name, QueryError, QueryId, QueryReport, Question, RespondError};
 
 use crate::error::{CommandError, Stopped};
-use crate::events::{Events, Inbox, Lagged, replied_to};
+use crate::events::{Events, Inbox, Lagged};
 use crate::net::Net;
 use crate::serf::Serf;
 use crate::span;
@@ -202,8 +202,7 @@ impl<N: Net> Serf<N> {
             let id = engine.node.query(now, question, out)?;
             engine.trace(id, span::query(question));
             // Subscribes before the first replies, our own, leave the outbox.
-            let mine = move |event: &Event| replied_to(event) == Some(id);
-            let events = engine.subscribers.subscribe(shared.subscriber_events_max, mine);
+            let events = engine.subscribers.subscribe_to_replies(shared.subscriber_events_max, id);
             Ok(QueryStream { id, events, is_over: false, control })
         });
         asked.ok_or(CommandError::Stopped)?.map_err(CommandError::Refused)
@@ -223,8 +222,10 @@ impl<N: Net> Serf<N> {
         self.command(|engine, now, out| engine.node.respond(now, to, payload, out))
     }
 
-    /// Returns the largest answer that the requester of a query takes, in bytes. `None` if the query was answered, has expired
-    /// or is unknown.
+    /// Returns the largest answer that this node sends to a query, in bytes: the limit of a packet, or
+    /// [`query_answer_bytes_max`](serf_proto::SerfOptions::query_answer_bytes_max) of this node if the requester can fetch
+    /// large answers. A requester whose own limit is lower refuses a larger one. `None` if the query was answered, has
+    /// expired or is unknown.
     pub fn answer_bytes_max(&self, to: QueryId) -> Option<usize> {
         self.shared().lock().node.answer_bytes_max(to)
     }

@@ -9,6 +9,7 @@ use serf_proto::Metric;
 
 use crate::net::Net;
 use crate::serf::Serf;
+use crate::stats::Stats;
 
 /// Metrics.
 impl<N: Net> Serf<N> {
@@ -26,8 +27,11 @@ impl<N: Net> Serf<N> {
         let interval = interval.max(INTERVAL_LEAST);
         let (shared, weak) = (Arc::clone(self.shared()), self.downgrade());
         let repeated = async move {
+            if let Some(serf) = weak.upgrade() {
+                describe(&serf.stats());
+            }
             while let Some(serf) = weak.upgrade() {
-                serf.record_metrics();
+                serf.copy_metrics();
                 // Not held during the sleep: the node would not stop with its last handle.
                 drop(serf);
                 let is_over = async {
@@ -51,19 +55,38 @@ impl<N: Net> Serf<N> {
     /// has a time of its own for it, such as a scrape.
     #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
     pub fn record_metrics(&self) {
+        describe(&self.stats());
+        self.copy_metrics();
+    }
+
+    fn copy_metrics(&self) {
         let (stats, node) = (self.stats(), self.local().name().to_owned());
         for metric in stats.counters() {
-            let name = format!("serf_{}_total", metric.name);
-            describe_counter!(name.clone(), metric.help);
-            counter!(name, labels(&metric, &node)).absolute(metric.value);
+            counter!(counter_name(&metric), labels(&metric, &node)).absolute(metric.value);
         }
         for metric in stats.gauges() {
-            let name = format!("serf_{}", metric.name);
-            describe_gauge!(name.clone(), metric.help);
             // Exact up to 2^53, as in every format for gauges.
-            gauge!(name, labels(&metric, &node)).set(metric.value as f64);
+            gauge!(gauge_name(&metric), labels(&metric, &node)).set(metric.value as f64);
         }
     }
+}
+
+/// Registers the help texts. The set of metrics does not change while a node runs.
+fn describe(stats: &Stats) {
+    for metric in stats.counters() {
+        describe_counter!(counter_name(&metric), metric.help);
+    }
+    for metric in stats.gauges() {
+        describe_gauge!(gauge_name(&metric), metric.help);
+    }
+}
+
+fn counter_name(metric: &Metric) -> String {
+    format!("serf_{}_total", metric.name)
+}
+
+fn gauge_name(metric: &Metric) -> String {
+    format!("serf_{}", metric.name)
 }
 
 fn labels(metric: &Metric, node: &str) -> Vec<Label> {

@@ -1,6 +1,8 @@
 //! Joins: by clients, at the start, and with retries.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,7 +61,7 @@ async fn retry(agent: Arc<Agent>, retry: Retry, watched: watch::Sender<Watched>)
         }
     }
     await_expected(&agent, &retry, &mut seeds).await;
-    set_joining(&watched, false);
+    suspend(&watched, &BTreeSet::new());
     let mut pause = retry.interval.max(ALONE_PAUSE_LEAST);
     loop {
         tokio::time::sleep(pause).await;
@@ -169,9 +171,9 @@ pub(super) struct Joins {
 }
 
 impl Joins {
-    /// Begins to watch the files, before the joins at the start: an address that appears meanwhile is then not missed.
+    /// Begins to watch the files. They are first polled after the joins at the start.
     pub(super) fn new(agent: &Arc<Agent>, settings: &Settings) -> Self {
-        let watched = Watched { is_joining: true, ..Watched::default() };
+        let watched = Watched { suspended: Watched::paths_of(settings), ..Watched::default() };
         let (start, retry) = (settings.start_join.clone(), Retry::of(settings));
         let mut joins = Self { start, retry, task: None, watched: watch::Sender::new(watched), is_watching: false };
         joins.watch(agent, settings);
@@ -184,7 +186,7 @@ impl Joins {
     }
 
     /// Joins through addresses that are new in the settings. A `start_join` address that does not answer is logged and
-    /// not retried.
+    /// not retried, unless it comes from a file, which is watched.
     pub(super) fn reload(&mut self, agent: &Arc<Agent>, settings: &Settings) {
         self.watch(agent, settings);
         let before = core::mem::replace(&mut self.start, settings.start_join.clone());
@@ -216,16 +218,17 @@ impl Joins {
         self.watched.send_if_modified(|watched| core::mem::replace(&mut watched.paths, paths.clone()) != paths);
     }
 
-    /// Starts to retry `retry_join`. Its attempts read the files themselves.
+    /// Starts to retry `retry_join`. Its attempts read its files themselves; those of `start_join` are watched meanwhile.
     fn spawn(&self, agent: &Arc<Agent>) -> Option<JoinHandle<()>> {
+        suspend(&self.watched, &Watched::paths_in(&self.retry.addrs));
         let is_joining = !self.retry.addrs.is_empty();
-        set_joining(&self.watched, is_joining);
         is_joining.then(|| tokio::spawn(retry(Arc::clone(agent), self.retry.clone(), self.watched.clone())))
     }
 }
 
-fn set_joining(watched: &watch::Sender<Watched>, is_joining: bool) {
-    watched.send_if_modified(|watched| core::mem::replace(&mut watched.is_joining, is_joining) != is_joining);
+/// Sets the files that are not polled.
+fn suspend(watched: &watch::Sender<Watched>, paths: &BTreeSet<PathBuf>) {
+    watched.send_if_modified(|watched| core::mem::replace(&mut watched.suspended, paths.clone()) != *paths);
 }
 
 /// Why a join failed, formatted as Go's `multierror`.

@@ -149,7 +149,7 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
     Ok(ended_well)
 }
 
-/// Measures at each interval how long news takes to reach all members, until the node leaves.
+/// Measures the dissemination time to all members at each interval, until the node leaves.
 async fn send_beacons(agent: Arc<Agent>, interval: Duration) {
     loop {
         tokio::time::sleep(interval).await;

@@ -161,6 +161,12 @@ pub enum ConfigError {
         /// The value.
         value: String,
     },
+    /// Beacons at this interval would occupy the query slots and the gossip of the cluster.
+    #[error("Invalid beacon_interval: {} is below {BEACON_INTERVAL_LEAST:?}; raise it, or write 0 for no beacons", crate::duration::shown(*.nanos))]
+    BeaconInterval {
+        /// The value, in nanoseconds.
+        nanos: i64,
+    },
     /// A text of `cidrs_allowed` is not a network.
     #[error("Invalid cidrs_allowed: {} is not a network; write it as 10.0.0.0/8, or 10.0.0.7/32 for one address", quoted(.0))]
     Network(String),
@@ -330,6 +336,10 @@ pub(super) fn within_bounds(mut settings: Settings) -> Result<Settings, ConfigEr
             _ => {}
         }
     }
+    let nanos = settings.beacon_interval;
+    if nanos > 0 && duration(nanos) < BEACON_INTERVAL_LEAST {
+        return Err(ConfigError::BeaconInterval { nanos });
+    }
     Ok(settings)
 }
 
@@ -347,6 +357,9 @@ pub(crate) fn duration(nanos: i64) -> Duration {
 pub(crate) fn count(number: i64) -> u32 {
     u32::try_from(number.max(0)).unwrap_or(u32::MAX)
 }
+
+/// Least interval of beacons: each is a broadcast, and a datagram of every member.
+const BEACON_INTERVAL_LEAST: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -448,6 +461,19 @@ mod tests {
             assert_eq!(result, expected, "{}", setting.key);
         }
         assert_eq!((count(-1), count(i64::MAX), duration(-1)), (0, u32::MAX, Duration::ZERO));
+    }
+
+    #[test]
+    fn a_beacon_interval_below_a_second_is_refused() {
+        for interval in ["1ns", "999ms"] {
+            let refused = error(&[&format!("-beacon-interval={interval}")]);
+            let expected =
+                format!("Invalid beacon_interval: {interval} is below 1s; raise it, or write 0 for no beacons");
+            assert_eq!(refused, expected);
+        }
+        for interval in ["0s", "1s", "1m"] {
+            assert!(resolve(&[&format!("-beacon-interval={interval}")]).is_ok(), "{interval}");
+        }
     }
 
     #[test]

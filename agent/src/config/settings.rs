@@ -336,9 +336,9 @@ settings! {
         #[bound(Positive)]
         accusers_min: Int = 1,
 
-        /// How often this agent measures how long news takes to
-        /// reach all members, for -metrics-addr; 0: never. One
-        /// agent of a cluster is enough.
+        /// How often this agent measures the dissemination time
+        /// to all members, for -metrics-addr; at least 1s, 0:
+        /// never. One agent of a cluster is enough.
         #[flag = "beacon-interval=0s"]
         beacon_interval: Nanos,
 

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-/// The last 8192 bytes of a script's output, standard output and error mixed (`circbuf` in `invoke.go`). Ours: of a query's
-/// script as much as the requester takes, if that is more.
+/// The last 8192 bytes of a script's output, standard output and error mixed (`circbuf` in `invoke.go`). Ours: for a query
+/// whose requester fetches large answers, as many bytes as the answer may have, if that is more.
 #[derive(Clone, Debug)]
 pub struct OutputTail {
     kept: VecDeque<u8>,
@@ -12,10 +12,11 @@ pub struct OutputTail {
 }
 
 impl OutputTail {
-    /// An empty tail. `answer_bytes_max` is the largest answer that may be made of it, in bytes. Of an output above that one
-    /// byte more is kept, so that its end is not sent as the answer.
-    pub fn new(answer_bytes_max: usize) -> Self {
-        let bytes_max = if answer_bytes_max > OUTPUT_BYTES_MAX { answer_bytes_max + 1 } else { OUTPUT_BYTES_MAX };
+    /// An empty tail. `fetched_bytes_max` is the largest answer that the requester fetches, in bytes; `None` if it fetches
+    /// none. Keeps one byte more than that, so that `respond` refuses an oversized output instead of sending its end.
+    pub fn new(fetched_bytes_max: Option<usize>) -> Self {
+        let fetched = fetched_bytes_max.filter(|bytes| *bytes > OUTPUT_BYTES_MAX);
+        let bytes_max = fetched.map_or(OUTPUT_BYTES_MAX, |bytes| bytes + 1);
         Self { kept: VecDeque::new(), bytes_max, bytes: 0 }
     }
 
@@ -63,7 +64,7 @@ mod tests {
 
     #[test]
     fn the_last_8_kib_are_kept() {
-        let mut tail = OutputTail::new(1000);
+        let mut tail = OutputTail::new(None);
         tail.push(b"start");
         tail.push(&[b'x'; 8190]);
         assert!(tail.is_truncated());
@@ -72,14 +73,14 @@ mod tests {
         let kept = tail.into_bytes();
         assert_eq!((kept.len(), &kept[8188..]), (8192, b"xend".as_slice()));
 
-        let mut tail = OutputTail::new(1000);
+        let mut tail = OutputTail::new(Some(1000));
         tail.push(&[b'y'; 100_000]);
         assert_eq!(tail.into_bytes().len(), 8192);
     }
 
     #[test]
     fn of_an_output_above_a_large_limit_too_much_for_an_answer_is_kept() {
-        let mut tail = OutputTail::new(9000);
+        let mut tail = OutputTail::new(Some(9000));
         tail.push(&[b'x'; 9000]);
         assert!(!tail.is_truncated());
         tail.push(b"yz");

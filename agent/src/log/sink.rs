@@ -289,7 +289,8 @@ const LINES_BYTES_MAX: usize = 4 << 20;
 /// Bytes of metrics queued for standard error; newer ones are dropped.
 const FIGURES_BYTES_MAX: usize = 8 << 20;
 
-/// Limit on the text of a record; a longer one is cut. A script's output, of which the last 8 KiB are kept, fits.
+/// Limit on the text of a record, in bytes; a longer one is cut. The last 8 KiB of a script's output fit. The output of a
+/// script whose answer the requester fetches has up to 1 MiB, and is cut in its debug record, not in the answer.
 const RECORD_BYTES_MAX: usize = 16 * 1024;
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ fn histogram<N: Net>(serf: &Serf<N>, name: &str, label: &str) -> Histogram {
     metric.histogram.clone()
 }
 
-/// A beacon in a cluster of two, and in one whose other member is gone without a word.
-pub async fn a_beacon_tells_how_long_news_takes_to_reach_all_and_whom_it_does_not_reach<N: Net>() {
+/// A beacon in a cluster of two, and after the other member was shut down without a leave.
+pub async fn a_beacon_measures_the_dissemination_time_and_lists_the_silent_members<N: Net>() {
     let [a, b] = pair::<N>(["a", "b"]).await;
     until(&a, |members| count(members, Status::Alive) == 2).await;
     let mut at_b: Events = b.events_where(|_| true);
@@ -50,5 +50,5 @@ pub async fn round_trips_of_probes_are_recorded<N: Net>() {
     );
     let lone = start::<N>("lone");
     let beacon = soon::<N, _>(lone.beacon()).await.unwrap();
-    assert_eq!((beacon.acks, beacon.silent.len()), (0, 0), "there is nobody to reach");
+    assert_eq!((beacon.acks, beacon.silent.len()), (0, 0), "there is no other member");
 }

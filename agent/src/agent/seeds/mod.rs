@@ -99,7 +99,7 @@ fn listed(text: &str) -> Result<Vec<String>, String> {
 
 /// The content of a file, read on another thread, because a disk may be slow.
 async fn in_file(path: PathBuf) -> Result<String, String> {
-    let read = tokio::task::spawn_blocking(move || file::read(&path));
+    let read = tokio::task::spawn_blocking(move || file::read(&path).map_err(|error| error.to_string()));
     read.await.unwrap_or_else(|error| Err(error.to_string()))
 }
 

@@ -7,7 +7,7 @@
 use core::mem::take;
 use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,41 +15,47 @@ use serf_tokio::{JoinError, NodeState, OldEvents, SeedFailure, Status};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::file::{self, Stamp};
+use super::file::{self, FileError, Stamp};
 use super::{is_of, listed};
 use crate::agent::Agent;
 use crate::agent::joining::{multiple, one_line};
 use crate::config::{Seed, Settings};
 
-/// The files to watch, and whether a join reads them by itself meanwhile. The watch then waits.
+/// The files to watch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::agent) struct Watched {
     pub(in crate::agent) paths: BTreeSet<PathBuf>,
-    pub(in crate::agent) is_joining: bool,
+    /// The files that a join reads again at each attempt. They are not polled until it has succeeded.
+    pub(in crate::agent) suspended: BTreeSet<PathBuf>,
 }
 
 impl Watched {
     /// The files that settings name.
     pub(in crate::agent) fn paths_of(settings: &Settings) -> BTreeSet<PathBuf> {
-        let texts = settings.start_join.iter().chain(&settings.retry_join);
+        Self::paths_in(settings.start_join.iter().chain(&settings.retry_join))
+    }
+
+    /// The files among the texts of `start_join` or `retry_join`.
+    pub(in crate::agent) fn paths_in<'a>(texts: impl IntoIterator<Item = &'a String>) -> BTreeSet<PathBuf> {
         let file = |text: &String| match Seed::parse(text) {
             Ok(Seed::File(path)) => Some(path),
             _ => None,
         };
-        texts.filter_map(file).collect()
+        texts.into_iter().filter_map(file).collect()
     }
 }
 
-/// Watches files until the sender of `watched` is dropped, or the node leaves. The addresses that a file has at first
-/// are left to the joins of the settings. Members whose addresses leave a file stay members.
+/// Watches files until the sender of `watched` is dropped, or the node leaves. All addresses of a file count as new when it
+/// is read first: it may have changed after a join of the settings read it. Members whose addresses leave a file stay
+/// members.
 pub(in crate::agent) async fn watch_files(agent: Arc<Agent>, mut watched: watch::Receiver<Watched>) {
     let (mut files, mut pending) = (Files::default(), Pending::default());
     loop {
-        let Watched { paths, is_joining } = watched.borrow_and_update().clone();
+        let Watched { paths, suspended } = watched.borrow_and_update().clone();
         // The disk may be slow.
         let polled = tokio::task::spawn_blocking(move || {
             files.set(paths);
-            let changes = if is_joining { Vec::new() } else { files.poll() };
+            let changes = files.poll(&suspended);
             (files, changes)
         });
         let Ok((read, changes)) = polled.await else { return };
@@ -71,7 +77,7 @@ pub(in crate::agent) async fn watch_files(agent: Arc<Agent>, mut watched: watch:
 
 /// Logs the change of a file, in one record. Returns the new addresses.
 fn report(agent: &Agent, change: Change) -> BTreeSet<String> {
-    let Change { path, read, was_failing } = change;
+    let Change { path, read, before } = change;
     let shown = path.display();
     let Content { new, malformed } = match read {
         Ok(content) => content,
@@ -83,13 +89,17 @@ fn report(agent: &Agent, change: Change) -> BTreeSet<String> {
     };
     if let Some(word) = malformed.first() {
         let count = malformed.len();
-        agent
-            .log
-            .warn("agent", format_args!("file:{shown} has changed: {count} of its words are no address: {word:?}"));
-    } else if was_failing {
-        agent.log.info("agent", format_args!("file:{shown} gives addresses to join again"));
-    } else {
-        agent.log.debug("agent", format_args!("file:{shown} has changed: {} new addresses", new.len()));
+        agent.log.warn("agent", format_args!("file:{shown}: {count} of its words are no address: {word:?}"));
+        return new;
+    }
+    match before {
+        Before::Unread => {
+            agent.log.debug("agent", format_args!("file:{shown} is watched: it has {} addresses", new.len()));
+        }
+        Before::Read => {
+            agent.log.debug("agent", format_args!("file:{shown} has changed: {} new addresses", new.len()));
+        }
+        Before::Failed(_) => agent.log.info("agent", format_args!("file:{shown} gives addresses to join again")),
     }
     new
 }
@@ -98,21 +108,30 @@ fn report(agent: &Agent, change: Change) -> BTreeSet<String> {
 #[derive(Default)]
 struct Files(BTreeMap<PathBuf, Followed>);
 
+#[derive(Default)]
 struct Followed {
-    /// The stamp of the content that was read.
-    read: Stamp,
+    /// The stamp of the content that was read. `None` before the first read, and while reads fail.
+    read: Option<Stamp>,
     /// The stamp at the last poll.
-    polled: Stamp,
+    polled: Option<Stamp>,
     addresses: BTreeSet<String>,
-    is_failing: bool,
+    last: Before,
+}
+
+/// The result of the last read of a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Before {
+    #[default]
+    Unread,
+    Read,
+    Failed(FileError),
 }
 
 /// A file that has changed.
 struct Change {
     path: PathBuf,
-    read: Result<Content, String>,
-    /// Whether the content before could not be read.
-    was_failing: bool,
+    read: Result<Content, FileError>,
+    before: Before,
 }
 
 /// What a changed file has.
@@ -124,53 +143,67 @@ struct Content {
 }
 
 impl Files {
-    /// Sets the files to watch. What a new one has now is not reported.
+    /// Sets the files to watch.
     fn set(&mut self, paths: BTreeSet<PathBuf>) {
         self.0.retain(|path, _| paths.contains(path));
         for path in paths {
-            self.0.entry(path).or_insert_with_key(|path| {
-                // Before the content: a write in between is then a change.
-                let stamp = Stamp::of(path);
-                // A failure is reported by the joins of the settings.
-                let (addresses, _) = content(path, &stamp).unwrap_or_default();
-                Followed { read: stamp.clone(), polled: stamp, addresses, is_failing: false }
-            });
+            self.0.entry(path).or_default();
         }
     }
 
-    /// Reads the files that have changed. A change is taken when it has lasted for one poll, so that a file which is
-    /// being written is not read by half.
-    fn poll(&mut self) -> Vec<Change> {
-        let mut changes = Vec::new();
-        for (path, file) in &mut self.0 {
-            let stamp = Stamp::of(path);
-            if stamp == file.read || stamp != file.polled {
-                file.polled = stamp;
-                continue;
-            }
-            let read = content(path, &stamp);
-            file.read = stamp;
-            let was_failing = core::mem::replace(&mut file.is_failing, read.is_err());
-            let read = read.map(|(addresses, malformed)| {
-                // What a file had before a failure is still known.
-                let before = core::mem::replace(&mut file.addresses, addresses);
-                Content { new: &file.addresses - &before, malformed }
-            });
-            changes.push(Change { path: path.clone(), read, was_failing });
-        }
-        changes
+    /// Reads the files that are new or have changed, but for those that are `suspended`. A change is taken when it has
+    /// lasted for one poll, so that a file which is being written is not read by half.
+    fn poll(&mut self, suspended: &BTreeSet<PathBuf>) -> Vec<Change> {
+        self.poll_with(suspended, content)
+    }
+
+    fn poll_with(
+        &mut self,
+        suspended: &BTreeSet<PathBuf>,
+        content: impl Fn(&Path, &Stamp) -> Result<Words, FileError>,
+    ) -> Vec<Change> {
+        let polled = self.0.iter_mut().filter(|(path, _)| !suspended.contains(*path));
+        polled.filter_map(|(path, file)| file.poll(path, &content)).collect()
+    }
+}
+
+impl Followed {
+    /// Reads the file if a change has lasted for one poll, or the last read failed. A failure to read is returned once,
+    /// however often it repeats.
+    fn poll(&mut self, path: &Path, content: impl Fn(&Path, &Stamp) -> Result<Words, FileError>) -> Option<Change> {
+        // Before the content: a write in between is then a change.
+        let stamp = Some(Stamp::of(path));
+        let has_lasted = self.polled == stamp;
+        self.polled.clone_from(&stamp);
+        let stamp = stamp.filter(|stamp| has_lasted && self.read.as_ref() != Some(stamp))?;
+        let read = content(path, &stamp);
+        let now = read.as_ref().map_or_else(|error| Before::Failed(error.clone()), |_| Before::Read);
+        // A failure of the system may pass without a change of the stamp.
+        let is_final = !matches!(read, Err(FileError::Read(_)));
+        self.read = is_final.then_some(stamp);
+        let is_repeated = !is_final && self.last == now;
+        let before = core::mem::replace(&mut self.last, now);
+        let read = read.map(|(addresses, malformed)| {
+            // What a file had before a failure is still known.
+            let before = core::mem::replace(&mut self.addresses, addresses);
+            Content { new: &self.addresses - &before, malformed }
+        });
+        (!is_repeated).then(|| Change { path: path.to_path_buf(), read, before })
     }
 }
 
 /// The addresses of a file, and its words that are none.
-fn content(path: &std::path::Path, stamp: &Stamp) -> Result<(BTreeSet<String>, Vec<String>), String> {
+type Words = (BTreeSet<String>, Vec<String>);
+
+/// Reads the words of a file.
+fn content(path: &Path, stamp: &Stamp) -> Result<Words, FileError> {
     if *stamp == Stamp::Other {
-        return Err("it is no regular file".into());
+        return Err(FileError::Content("it is no regular file".into()));
     }
-    let words = listed(&file::read(path)?)?.into_iter();
+    let words = listed(&file::read(path)?).map_err(FileError::Content)?.into_iter();
     let (addresses, malformed): (Vec<_>, Vec<_>) = words.partition(|word| may_be_address(word));
     if addresses.is_empty() {
-        return Err(format!("no word of it is an address: {:?}", malformed[0]));
+        return Err(FileError::Content(format!("no word of it is an address: {:?}", malformed[0])));
     }
     Ok((addresses.into_iter().collect(), malformed))
 }
@@ -289,7 +322,9 @@ mod tests {
 
     use super::*;
 
-    fn files_of(path: &std::path::Path) -> Files {
+    const NONE: BTreeSet<PathBuf> = BTreeSet::new();
+
+    fn files_of(path: &Path) -> Files {
         let mut files = Files::default();
         files.set([path.to_path_buf()].into());
         files
@@ -297,10 +332,14 @@ mod tests {
 
     /// Polls until a change has lasted. Returns the new addresses, or why there are none.
     fn polled(files: &mut Files) -> Vec<Result<Vec<String>, String>> {
-        assert!(files.poll().is_empty(), "a change has to last");
-        let changes = files.poll();
-        assert!(files.poll().is_empty(), "a change is reported once");
-        changes.into_iter().map(|change| change.read.map(|read| read.new.into_iter().collect())).collect()
+        assert!(files.poll(&NONE).is_empty(), "a change has to last");
+        let changes = files.poll(&NONE);
+        assert!(files.poll(&NONE).is_empty(), "a change is reported once");
+        changes.into_iter().map(told).collect()
+    }
+
+    fn told(change: Change) -> Result<Vec<String>, String> {
+        change.read.map(|read| read.new.into_iter().collect()).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -309,7 +348,11 @@ mod tests {
         let path = dir.path().join("members");
         write(&path, "a b").unwrap();
         let mut files = files_of(&path);
-        assert!(polled(&mut files).is_empty(), "what it has at first is left to the joins of the settings");
+        // A join read the file before; it changed before the watch reads it.
+        write(&path, "a b x").unwrap();
+        assert_eq!(polled(&mut files), [Ok(["a", "b", "x"].map(String::from).into())], "all are new at first");
+        files.set([path.clone()].into());
+        assert!(polled(&mut files).is_empty(), "a reload with the same file forgets nothing");
         write(&path, "b c # d").unwrap();
         assert_eq!(polled(&mut files), [Ok(vec!["c".into()])]);
         write(&path, "a b c d").unwrap();
@@ -322,6 +365,7 @@ mod tests {
         let path = dir.path().join("members");
         write(&path, "a b").unwrap();
         let mut files = files_of(&path);
+        assert!(matches!(&polled(&mut files)[..], [Ok(_)]));
         for (bytes, why) in [
             (&b"# none\n"[..], "it has none"),
             (b"[\"a\", \"b\"]", "no word of it is an address: \"[\\\"a\\\",\""),
@@ -349,10 +393,48 @@ mod tests {
         let mut files = files_of(&path);
         for text in ["10.0.0.1", "10.0.0.12", "10.0.0.12 b"] {
             write(&path, text).unwrap();
-            assert!(files.poll().is_empty(), "{text}");
+            assert!(files.poll(&NONE).is_empty(), "{text}");
         }
-        let read = files.poll().remove(0).read.unwrap_or_else(|why| panic!("{why}"));
+        let read = files.poll(&NONE).remove(0).read.unwrap_or_else(|why| panic!("{why}"));
         assert!(read.new.into_iter().eq(["10.0.0.12", "b"]));
+    }
+
+    #[test]
+    fn a_failed_read_is_one_warning_and_is_repeated_although_the_file_does_not_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("members");
+        write(&path, "a").unwrap();
+        let mut files = files_of(&path);
+        assert_eq!(polled(&mut files), [Ok(vec!["a".into()])]);
+        write(&path, "a b").unwrap();
+        assert!(files.poll(&NONE).is_empty());
+        let fails = |why: &str| {
+            let error = FileError::Read(why.into());
+            move |_: &Path, _: &Stamp| Err(error.clone())
+        };
+        let mut failed = |why| files.poll_with(&NONE, fails(why)).into_iter().map(told).collect::<Vec<_>>();
+        assert_eq!(failed("stale handle"), [Err("stale handle".into())]);
+        assert!(failed("stale handle").is_empty(), "it is reported once");
+        assert_eq!(failed("input/output error"), [Err("input/output error".into())], "another reason");
+        let mut changes = files.poll(&NONE);
+        assert!(matches!(changes[0].before, Before::Failed(_)));
+        assert_eq!(told(changes.remove(0)), Ok(vec!["b".into()]));
+        assert!(files.poll(&NONE).is_empty());
+    }
+
+    #[test]
+    fn only_the_suspended_files_are_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let [start, retry] = ["start", "retry"].map(|name| dir.path().join(name));
+        write(&start, "a").unwrap();
+        write(&retry, "b").unwrap();
+        let mut files = Files::default();
+        files.set([start.clone(), retry.clone()].into());
+        let suspended = [retry].into();
+        assert!(files.poll(&suspended).is_empty());
+        let changes: Vec<_> = files.poll(&suspended).into_iter().map(told).collect();
+        assert_eq!(changes, [Ok(vec!["a".into()])]);
+        assert_eq!(polled(&mut files), [Ok(vec!["b".into()])]);
     }
 
     #[test]

@@ -87,3 +87,15 @@ fn large_answers_are_off_where_the_limit_is_one() {
     let line = "response exceeds limit of 1024 bytes";
     eventually(line, || responder.log().contains(line).then_some(()));
 }
+
+#[test]
+fn hashicorps_codec_sends_the_last_8_kib_of_an_output_however_large_its_packets_are() {
+    let directory = tempfile::tempdir().expect("can be made");
+    let file = directory.path().join("packets.json");
+    let text = r#"{"packet_bytes": 20000, "query_response_size_limit": 20000}"#;
+    std::fs::write(&file, text).expect("can be written");
+    let packets = format!("-config-file={}", file.display());
+    let [asker, _responder] = pair((OURS, &[&packets]), &[&packets, LARGE]);
+    let tail = &large()[40_000 - 8192..];
+    assert_eq!(responses(&asker, "large"), json!({ "responder": tail }));
+}

@@ -242,6 +242,7 @@ fn addresses_that_appear_in_a_file_are_joined_while_the_agent_runs_and_members_a
     let path = dir.file("members", &format!("{}\n", one.bound()));
     let watcher = Agent::start(&["-node=watcher", &format!("-join=file:{path}")]);
     wait_members(&[&one, &watcher], 2);
+    watcher.wait("is watched: it has 1 addresses");
 
     // Nothing but the file tells the others of this agent.
     let late = Agent::start(&["-node=late"]);
@@ -303,6 +304,31 @@ fn an_address_of_a_changed_file_that_does_not_answer_yet_is_tried_again() {
     watcher.wait("[WARN] agent: error joining: 1 error occurred:");
     let late = Agent::start(&["-node=late", &format!("-bind={closed}")]);
     wait_members(&[&one, &watcher, &late], 3);
+}
+
+#[test]
+fn an_address_that_a_file_had_at_the_start_is_joined_when_it_answers() {
+    let dir = Directory::new();
+    let (one, closed) = (Agent::start(&["-node=one"]), free_address());
+    let path = dir.file("members", &format!("{} {closed}", one.bound()));
+    let watcher = Agent::start(&["-node=watcher", &format!("-join=file:{path}")]);
+    wait_members(&[&watcher], 2);
+    let late = Agent::start(&["-node=late", &format!("-bind={closed}")]);
+    wait_members(&[&one, &watcher, &late], 3);
+}
+
+#[test]
+fn a_file_of_start_join_is_watched_while_retry_join_fails() {
+    let dir = Directory::new();
+    let one = Agent::start(&["-node=one"]);
+    let path = dir.file("members", &one.bound());
+    let retry = format!("-retry-join={}", free_address());
+    let watcher = Agent::start(&["-node=watcher", &format!("-join=file:{path}"), &retry, "-retry-interval=1s"]);
+    watcher.wait("[WARN] agent: Join failed:");
+    let late = Agent::start(&["-node=late"]);
+    dir.file("members", &format!("{} {}", one.bound(), late.bound()));
+    wait_members(&[&one, &watcher, &late], 3);
+    assert_eq!(lines(&watcher, "Join completed"), 1, "retry_join still fails: {}", watcher.output());
 }
 
 #[cfg(unix)]
