@@ -192,9 +192,7 @@ pub use serf::{
     Coordinate, CoordinateError, Filter, KeysError, LatencyFilter, Pattern, PatternError, QueryError, Question,
     RespondError, Vivaldi,
 };
-pub use stats::{
-    Clocks, DropReason, Histogram, HistogramMetric, MemberCounts, Metric, Pruned, QueueDepths, Sent, Stats, Usage,
-};
+pub use stats::{Clocks, DropReason, Histogram, MemberCounts, Metric, Pruned, QueueDepths, Sent, Stats, Usage};
 pub use stream::StreamInput;
 pub use time::Instant;
 #[cfg(feature = "generate")]

@@ -7,7 +7,7 @@ mod view;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::histogram::{Histogram, HistogramMetric};
+pub use self::histogram::Histogram;
 pub use self::metric::Metric;
 pub use self::usage::Usage;
 pub use self::view::{Clocks, MemberCounts, QueueDepths};

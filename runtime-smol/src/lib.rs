@@ -172,13 +172,13 @@ pub use serf_runtime;
 pub use serf_runtime::{
     Answers, Beacon, Builder, Candidate, Capture, Coalescing, CodecChoice, CommandError, Complaint, ComplaintKind,
     Coordinate, DEFAULT_PORT, DropReason, End, EntropyError, Event, Events, Evidence, ForceLeaveError, Handlers,
-    Histogram, HistogramMetric, Instant, JoinError, JoinReport, Key, KeyAnswer, KeyError, KeyOperation, KeyReport,
-    KeyringFileError, KeysError, Lagged, LeaveError, LeaveReport, Member, MemberCounts, MemberEvent, MemberEventKind,
-    Members, Metric, Name, NodeState, NotWritten, OldEvents, Options, PartitionReport, PartitionShare, Peer, Policy,
-    Query, QueryError, QueryId, QueryReport, QueryStream, Question, Reply, RespondError, Retry, Seed, SeedCause,
-    SeedError, SeedFailure, SeedFailureCause, SetTagsError, SharedPolicy, Source, StartError, Stats, Status, Stopped,
-    Tags, Tombstone, Transport, UnknownWord, Usage, UserEvent, UserEventError, Veto, Why, bytes, capture, net,
-    read_keyring_file, serf_proto, write_keyring_file,
+    Histogram, Instant, JoinError, JoinReport, Key, KeyAnswer, KeyError, KeyOperation, KeyReport, KeyringFileError,
+    KeysError, Lagged, LeaveError, LeaveReport, Member, MemberCounts, MemberEvent, MemberEventKind, Members, Metric,
+    Name, NodeState, NotWritten, OldEvents, Options, PartitionReport, PartitionShare, Peer, Policy, Query, QueryError,
+    QueryId, QueryReport, QueryStream, Question, Reply, RespondError, Retry, Seed, SeedCause, SeedError, SeedFailure,
+    SeedFailureCause, SetTagsError, SharedPolicy, Source, StartError, Stats, Status, Stopped, Tags, Tombstone,
+    Transport, UnknownWord, Usage, UserEvent, UserEventError, Veto, Why, bytes, capture, net, read_keyring_file,
+    serf_proto, write_keyring_file,
 };
 
 /// A member of a cluster, running on smol. See [`serf_runtime::Serf`].

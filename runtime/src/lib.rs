@@ -78,11 +78,11 @@ pub use bytes;
 pub use serf_proto;
 pub use serf_proto::{
     Candidate, Coalescing, CodecChoice, Complaint, ComplaintKind, Coordinate, DropReason, EntropyError, Event,
-    Evidence, ForceLeaveError, Histogram, HistogramMetric, Instant, Key, KeyAnswer, KeyError, KeyOperation, KeyReport,
-    KeysError, LeaveReport, Member, MemberCounts, MemberEvent, MemberEventKind, Members, Metric, Name, NodeState,
-    OldEvents, PartitionReport, PartitionShare, Peer, Policy, Query, QueryError, QueryId, QueryReport, Question,
-    RespondError, Seed, SeedFailureCause, SetTagsError, SharedPolicy, Source, Status, Tags, Tombstone, UnknownWord,
-    Usage, UserEvent, UserEventError, Veto, Why,
+    Evidence, ForceLeaveError, Histogram, Instant, Key, KeyAnswer, KeyError, KeyOperation, KeyReport, KeysError,
+    LeaveReport, Member, MemberCounts, MemberEvent, MemberEventKind, Members, Metric, Name, NodeState, OldEvents,
+    PartitionReport, PartitionShare, Peer, Policy, Query, QueryError, QueryId, QueryReport, Question, RespondError,
+    Seed, SeedFailureCause, SetTagsError, SharedPolicy, Source, Status, Tags, Tombstone, UnknownWord, Usage, UserEvent,
+    UserEventError, Veto, Why,
 };
 
 pub use crate::beacon::Beacon;

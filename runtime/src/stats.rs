@@ -1,6 +1,6 @@
 //! Counters and gauges of a running node.
 
-use serf_proto::{Clocks, HistogramMetric, MemberCounts, Metric, PartitionShare, QueueDepths, Usage};
+use serf_proto::{Clocks, Histogram, MemberCounts, Metric, PartitionShare, QueueDepths, Usage};
 
 /// Counters and gauges of a running node, read at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct Stats {
     /// Fill levels of the collections that peers can fill.
     pub usage: Vec<Usage>,
     /// Distributions of times, for exporters: round trips of probes, waits of broadcasts, acks of queries.
-    pub histograms: Vec<HistogramMetric>,
+    pub histograms: Vec<Metric<Histogram>>,
     /// Datagrams dropped because the socket and the send queue were full.
     pub datagrams_lost: u64,
     /// Failed sends, receives and accepts. Only the first per peer is logged; see

@@ -60,8 +60,8 @@ impl Page {
                 last = metric.name;
             }
             let label = metric.label.map(|(label, value)| format!("{label}=\"{value}\""));
-            let buckets = metric.histogram.buckets().map(|(bound, count)| (bound.as_secs_f64(), count));
-            let (sum, count) = (metric.histogram.sum(), metric.histogram.count());
+            let buckets = metric.value.buckets().map(|(bound, count)| (bound.as_secs_f64(), count));
+            let (sum, count) = (metric.value.sum(), metric.value.count());
             self.histogram(&name, label.as_deref(), buckets, sum, count);
         }
     }

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Below the ports that systems give to whoever asks for any (from 32768 on Linux, from 49152 on others): a port that was
-/// given back is otherwise soon given to a connection or an agent of another test.
+/// Below the ephemeral ports (from 32768 on Linux, from 49152 on others): an ephemeral port that was just released may be
+/// assigned to a connection or an agent of another test.
 const FIRST: u32 = 12_000;
 const COUNT: u32 = 20_000;
 

@@ -111,10 +111,6 @@ impl Config {
                 return Err(ConfigError::TooLarge { name, value, limit: COUNT_MAX });
             }
         }
-        let (name, value) = ("query_answer_bytes_max", o.serf.query_answer_bytes_max);
-        if value > ANSWER_BYTES_LIMIT {
-            return Err(ConfigError::TooLarge { name, value, limit: ANSWER_BYTES_LIMIT });
-        }
         let (name, value) = ("partition_lost_percent", o.serf.partition_lost_percent);
         if value == 0 {
             return Err(ConfigError::Zero { name });
@@ -134,10 +130,15 @@ impl Config {
         if !(least..=PACKET_BYTES_MOST).contains(&o.transport.packet_bytes) {
             return Err(ConfigError::PacketBytes { value: o.transport.packet_bytes, least, most: PACKET_BYTES_MOST });
         }
-        let value = o.serf.user_event_bytes_max;
-        if value as usize > USER_EVENT_BYTES_MAX {
-            return Err(ConfigError::TooLarge { name: "user_event_bytes_max", value, limit: 9 * 1024 });
+        for (name, value, limit) in [
+            ("query_answer_bytes_max", o.serf.query_answer_bytes_max, ANSWER_BYTES_MAX),
+            ("user_event_bytes_max", o.serf.user_event_bytes_max, USER_EVENT_BYTES_MAX),
+        ] {
+            if value as usize > limit {
+                return Err(ConfigError::TooLarge { name, value, limit: u32::try_from(limit).unwrap_or(u32::MAX) });
+            }
         }
+        let value = o.serf.user_event_bytes_max;
         let config = Self { options, envelope };
         let room = u32::try_from(config.message_room()).unwrap_or(u32::MAX);
         if value > room {
@@ -234,10 +235,6 @@ const PUSH_PULL_SCALE_FROM: u32 = 32;
 
 /// Limit of counts. Larger values are typing errors; the limit also keeps products of two counts within 32 bits.
 const COUNT_MAX: u32 = 32_768;
-
-/// [`ANSWER_BYTES_MAX`] as a setting.
-const ANSWER_BYTES_LIMIT: u32 = 1 << 20;
-const _: () = assert!(ANSWER_BYTES_LIMIT as usize == ANSWER_BYTES_MAX);
 
 /// All.
 const PERCENT_MAX: u32 = 100;

@@ -90,9 +90,9 @@ impl Core {
 
     /// Whether any effect queue is not empty, so that `settle` must run another pass.
     pub(crate) const fn has_effects(&self) -> bool {
-        let is_empty = self.notifications.is_empty() && self.dials.is_empty() && self.unicasts.is_empty();
-        let is_empty = is_empty && self.abandoned.is_empty();
-        !is_empty || self.key_requests.has_new()
+        let Self { notifications, dials, abandoned, unicasts, key_requests, .. } = self;
+        let is_empty = notifications.is_empty() && dials.is_empty() && abandoned.is_empty() && unicasts.is_empty();
+        !is_empty || key_requests.has_new()
     }
 
     /// Shrinks the queues after a large burst, such as the merge of a whole cluster's state.

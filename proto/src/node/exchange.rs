@@ -34,10 +34,17 @@ impl Node {
         self.core.dials = dials;
         if !self.core.abandoned.is_empty() {
             let abandoned = core::mem::take(&mut self.core.abandoned);
-            let is_its = |purpose: &ExchangePurpose| matches!(purpose, ExchangePurpose::Fetch { number, .. } if abandoned.contains(number));
-            for stream in self.streams.cancel(is_its) {
-                out.push(Output::Close { stream });
-            }
+            self.cancel_streams(
+                |purpose| matches!(purpose, ExchangePurpose::Fetch { number, .. } if abandoned.contains(number)),
+                out,
+            );
+        }
+    }
+
+    /// Closes the streams that were opened for these purposes, without a report of a failure.
+    pub(super) fn cancel_streams(&mut self, is_obsolete: impl Fn(&ExchangePurpose) -> bool, out: &mut Outbox) {
+        for stream in self.streams.cancel(is_obsolete) {
+            out.push(Output::Close { stream });
         }
     }
 

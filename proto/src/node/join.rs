@@ -13,7 +13,7 @@ use crate::event::{AddressFailure, Event, JoinOutcome, SeedFailureCause};
 use crate::fingerprint::Fingerprint;
 use crate::input::Input;
 use crate::limits::{SEEDS_AT_ONCE_MAX, SEEDS_AT_ONCE_TOTAL_MAX};
-use crate::outbox::{Outbox, Output};
+use crate::outbox::Outbox;
 use crate::rng::Rng;
 use crate::roster::{Identity, MemberIdx};
 use crate::swim::MERGE_FAILED;
@@ -344,9 +344,7 @@ impl Node {
         }
         self.command(now, out, || Input::CancelJoin(id), |node, out| {
             let is_its = |purpose: &ExchangePurpose| matches!(purpose, ExchangePurpose::Join { id: of, .. } | ExchangePurpose::Greet { id: of, .. } if *of == id);
-            for stream in node.streams.cancel(is_its) {
-                out.push(Output::Close { stream });
-            }
+            node.cancel_streams(is_its, out);
             node.end_join(id, true);
             // The cancelled seeds free slots for other joins.
             node.ask_seeds();

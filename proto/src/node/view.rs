@@ -11,7 +11,7 @@ use crate::event::Member;
 use crate::limits::MEMBERS_BYTES_MAX;
 use crate::roster::Peer;
 use crate::serf::Coordinate;
-use crate::stats::{Clocks, Histogram, HistogramMetric, MemberCounts, QueueDepths, Stats, Usage};
+use crate::stats::{Clocks, Histogram, MemberCounts, Metric, QueueDepths, Stats, Usage};
 
 impl Node {
     /// Whether this node knows no other member that is alive or leaving. The condition under which it starts to search
@@ -79,21 +79,21 @@ impl Node {
     }
 
     /// Distributions of times: round trips of probes, waits of broadcasts by queue, acks of queries.
-    pub fn histograms(&self) -> Vec<HistogramMetric> {
+    pub fn histograms(&self) -> Vec<Metric<Histogram>> {
         let stats = &self.core.stats;
         let waited = |(queue, waits): (&'static str, &Histogram)| {
             let help =
                 "Time from a broadcast's queueing to its first transmission. One of each queue is timed at once.";
-            HistogramMetric::labelled("gossip_wait", help, ("queue", queue), waits)
+            Metric::labelled("gossip_wait", help, ("queue", queue), waits.clone())
         };
         let help = "Round trips of probes that were acked directly, within the probe timeout.";
-        let mut all = vec![HistogramMetric::plain("probe_round_trip", help, &stats.probe_round_trips)];
+        let mut all = vec![Metric::plain("probe_round_trip", help, stats.probe_round_trips.clone())];
         all.push(waited(("swim", self.swim.waits())));
         all.extend(self.serf.waits().map(waited));
         let help = "Time from a query of this node to the ack of each other member.";
-        all.push(HistogramMetric::plain("dissemination", help, &stats.dissemination_times));
+        all.push(Metric::plain("dissemination", help, stats.dissemination_times.clone()));
         let help = "Time from a query of this node to the last ack of the other members that were expected.";
-        all.push(HistogramMetric::plain("dissemination_all", help, &stats.dissemination_all_times));
+        all.push(Metric::plain("dissemination_all", help, stats.dissemination_all_times.clone()));
         all
     }
 

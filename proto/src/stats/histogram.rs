@@ -46,35 +46,6 @@ impl Histogram {
     }
 }
 
-/// A histogram of a node, for display or export.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct HistogramMetric {
-    /// Name: lower case, words joined by underscores, without a unit.
-    pub name: &'static str,
-    /// Help text: a sentence or two.
-    pub help: &'static str,
-    /// Label that distinguishes histograms of one name, as key and value.
-    pub label: Option<(&'static str, &'static str)>,
-    /// The durations.
-    pub histogram: Histogram,
-}
-
-impl HistogramMetric {
-    pub(crate) fn plain(name: &'static str, help: &'static str, of: &Histogram) -> Self {
-        Self { name, help, label: None, histogram: of.clone() }
-    }
-
-    pub(crate) fn labelled(
-        name: &'static str,
-        help: &'static str,
-        label: (&'static str, &'static str),
-        of: &Histogram,
-    ) -> Self {
-        Self { name, help, label: Some(label), histogram: of.clone() }
-    }
-}
-
 /// Upper bounds of the classes, in microseconds: from a round trip within a data center to a cluster that is overloaded.
 const BOUNDS_MICROS: [u64; 17] = [
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,

@@ -1,20 +1,20 @@
-/// A metric of a node, for display or export.
+/// A metric of a node, for display or export: a number, or a [`Histogram`](crate::Histogram).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Metric {
-    /// Name: lower case, words joined by underscores, the unit last if it has one.
+pub struct Metric<V = u64> {
+    /// Name: lower case, words joined by underscores, the unit last if it has one. That of a histogram leaves the unit out.
     pub name: &'static str,
     /// Help text: a sentence or two.
     pub help: &'static str,
     /// Label that distinguishes metrics of one name, as key and value.
     pub label: Option<(&'static str, &'static str)>,
     /// Value.
-    pub value: u64,
+    pub value: V,
 }
 
-impl Metric {
+impl<V> Metric<V> {
     /// A metric without a label.
-    pub const fn plain(name: &'static str, help: &'static str, value: u64) -> Self {
+    pub const fn plain(name: &'static str, help: &'static str, value: V) -> Self {
         Self { name, help: help.trim_ascii_start(), label: None, value }
     }
 
@@ -23,7 +23,7 @@ impl Metric {
         name: &'static str,
         help: &'static str,
         label: (&'static str, &'static str),
-        value: u64,
+        value: V,
     ) -> Self {
         Self { name, help: help.trim_ascii_start(), label: Some(label), value }
     }

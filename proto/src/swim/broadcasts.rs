@@ -16,7 +16,7 @@ impl Swim {
     /// Queues a member's state. Resets its transmit count if it is queued already.
     pub(super) fn queue_broadcast(&mut self, core: &Core, idx: MemberIdx) {
         self.broadcasts.push(idx, &mut self.members);
-        // A lone node has nobody to send to, and may wait for days.
+        // A lone node has no receiver, and may keep a broadcast for days.
         if self.has_receiver() {
             self.waits.queued(core.now, || idx);
         }

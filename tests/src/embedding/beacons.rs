@@ -11,7 +11,7 @@ fn histogram<N: Net>(serf: &Serf<N>, name: &str, label: &str) -> Histogram {
     let metrics = serf.stats().histograms.into_iter();
     let found = metrics.filter(|metric| metric.name == name && metric.label.is_none_or(|(_, value)| value == label));
     let [metric] = &found.collect::<Vec<_>>()[..] else { panic!("one {name} of {label:?}") };
-    metric.histogram.clone()
+    metric.value.clone()
 }
 
 /// A beacon in a cluster of two, and after the other member was shut down without a leave.
