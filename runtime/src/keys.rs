@@ -67,7 +67,7 @@ impl<N: Net> Serf<N> {
         self.command(|engine, now, out| {
             let id = engine.node.change_all_keys(now, operation, key, relay_factor, out)?;
             engine.keys.insert(id, done);
-            engine.trace(id, span::keys(operation));
+            engine.trace(id, span::query(operation));
             Ok(())
         })?;
         waiting.recv().await.map_err(|_| CommandError::Stopped)

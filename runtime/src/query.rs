@@ -200,7 +200,7 @@ impl<N: Net> Serf<N> {
         let control = QueryControl::of(self);
         let asked = shared.call(|engine, now, out| {
             let id = engine.node.query(now, question, out)?;
-            engine.trace(id, span::query(question));
+            engine.trace(id, span::query(question.name()));
             // Subscribes before the first replies, our own, leave the outbox.
             let events = engine.subscribers.subscribe_to_replies(shared.subscriber_events_max, id);
             Ok(QueryStream { id, events, is_over: false, control })

@@ -14,12 +14,12 @@ use crate::stats::Stats;
 /// Metrics.
 impl<N: Net> Serf<N> {
     /// Copies all counters and gauges to the recorder of the `metrics` crate: now, and then at each `interval` until the
-    /// node stops. It does not keep the node running. Call it once, after the recorder was installed. An interval below
-    /// 100 ms is taken as that.
+    /// node stops. It does not keep the node running. Call it once, after the recorder was installed. Intervals below
+    /// 100 ms are raised to 100 ms.
     ///
     /// The names are those of the agent's `/metrics`: `serf_` and the name of the [metric](Metric::name), with `_total`
     /// after a counter's, as `serf_probes_total` and `serf_members`. The labels are the metric's own, as `status`, and
-    /// `node`, which tells several nodes of one process apart. No value of a label but that comes from the network.
+    /// `node`, which tells several nodes of one process apart. All values of labels but that of `node` are constants.
     ///
     /// [Histograms](crate::Stats::histograms) are not copied: a recorder takes single durations, not classes.
     #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
@@ -31,7 +31,7 @@ impl<N: Net> Serf<N> {
                 describe(&serf.stats());
             }
             while let Some(serf) = weak.upgrade() {
-                serf.copy_metrics();
+                serf.copy_metrics(&serf.stats());
                 // Not held during the sleep: the node would not stop with its last handle.
                 drop(serf);
                 let is_over = async {
@@ -52,15 +52,16 @@ impl<N: Net> Serf<N> {
     }
 
     /// Copies all counters and gauges once; see [`record_metrics_every`](Self::record_metrics_every). For a service that
-    /// has a time of its own for it, such as a scrape.
+    /// copies at its own times, such as at a scrape.
     #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
     pub fn record_metrics(&self) {
-        describe(&self.stats());
-        self.copy_metrics();
+        let stats = self.stats();
+        describe(&stats);
+        self.copy_metrics(&stats);
     }
 
-    fn copy_metrics(&self) {
-        let (stats, node) = (self.stats(), self.local().name().to_owned());
+    fn copy_metrics(&self, stats: &Stats) {
+        let node = self.local().name().to_owned();
         for metric in stats.counters() {
             counter!(counter_name(&metric), labels(&metric, &node)).absolute(metric.value);
         }

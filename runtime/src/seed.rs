@@ -84,6 +84,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_address_of_a_seed_without_a_host_name_is_known_before_it_is_resolved() {
+        for (text, addr) in [
+            ("10.0.0.1", Some("10.0.0.1:7946")),
+            ("10.0.0.1:8", Some("10.0.0.1:8")),
+            ("web/10.0.0.1:8", Some("10.0.0.1:8")),
+            ("::1", Some("[::1]:7946")),
+            ("[::1]", Some("[::1]:7946")),
+            ("[::1]:8", Some("[::1]:8")),
+            ("web", None),
+        ] {
+            let found = Seed::parse(text, 7946).unwrap().addr();
+            assert_eq!(found, addr.map(|addr| addr.parse().unwrap()), "{text}");
+        }
+    }
+
+    #[test]
     fn every_form_of_a_seed_is_read() {
         for (text, addr) in [
             ("10.0.0.1", "10.0.0.1:7946"),

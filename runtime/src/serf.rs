@@ -231,6 +231,11 @@ impl<N: Net> Serf<N> {
         Some(a.distance_to(&b))
     }
 
+    /// Returns the address that [`join`](Self::join) contacts for a seed; `None` if it is malformed or has a host name.
+    pub fn seed_addr(&self, seed: &str) -> Option<SocketAddr> {
+        crate::seed::Seed::parse(seed, self.bound_addr().port()).ok()?.addr()
+    }
+
     /// Returns the listen address, with the actual port if port 0 was configured.
     pub fn bound_addr(&self) -> SocketAddr {
         self.shared().bound

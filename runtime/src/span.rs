@@ -7,7 +7,7 @@
 use core::fmt;
 use core::net::SocketAddr;
 
-use serf_proto::{Event, KeyOperation, KeyReport, QueryReport, Question};
+use serf_proto::{Event, KeyReport, QueryReport};
 use tracing::field::Empty;
 use tracing::{Span, debug_span, info_span};
 
@@ -50,23 +50,14 @@ pub(crate) fn exchange(peer: SocketAddr, is_inbound: bool, join: Option<&Span>) 
     )
 }
 
-/// Records the end of a stream. One without a record was cut off by the node.
+/// Records the end of a stream. A span that closes without this record belongs to a stream that the node cut off.
 pub(crate) fn exchange_ended(span: &Span, bytes_in: u64, bytes_out: u64, failure: Option<&str>) {
     span.record("bytes_in", bytes_in).record("bytes_out", bytes_out);
     ended(span, failure.unwrap_or("done"), failure.is_none());
 }
 
-/// The span of a query, from its start to its end.
-pub(crate) fn query(question: &Question<'_>) -> Span {
-    query_of(question.name())
-}
-
-/// The span of a key operation, which is a query too.
-pub(crate) fn keys(operation: KeyOperation) -> Span {
-    query_of(operation)
-}
-
-fn query_of(name: impl fmt::Display) -> Span {
+/// The span of a query, from its start to its end. A key operation is a query too.
+pub(crate) fn query(name: impl fmt::Display) -> Span {
     info_span!(
         "serf.query",
         query = %name,

@@ -30,11 +30,17 @@ impl Agent {
 #[derive(Default)]
 struct Page {
     text: String,
+    /// Name of the last family.
+    family: String,
 }
 
 impl Page {
-    /// Writes the `HELP` and `TYPE` lines of the samples that follow.
+    /// Writes the `HELP` and `TYPE` lines of the samples that follow, once for adjacent samples of one name.
     fn family(&mut self, name: &str, kind: &str, help: &str) {
+        if self.family == name {
+            return;
+        }
+        name.clone_into(&mut self.family);
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");
         _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
@@ -52,13 +58,9 @@ impl Page {
     fn node(&mut self, stats: &serf_tokio::Stats) {
         self.all("gauge", "", stats.gauges());
         self.all("counter", "_total", stats.counters());
-        let mut last = "";
         for metric in &stats.histograms {
             let name = format!("serf_{}_seconds", metric.name);
-            if metric.name != last {
-                self.family(&name, "histogram", metric.help);
-                last = metric.name;
-            }
+            self.family(&name, "histogram", metric.help);
             let label = metric.label.map(|(label, value)| format!("{label}=\"{value}\""));
             let buckets = metric.value.buckets().map(|(bound, count)| (bound.as_secs_f64(), count));
             let (sum, count) = (metric.value.sum(), metric.value.count());
@@ -87,13 +89,9 @@ impl Page {
 
     /// Writes all metrics of one kind. Samples of one name must be adjacent.
     fn all(&mut self, kind: &str, suffix: &str, metrics: impl Iterator<Item = serf_tokio::Metric>) {
-        let mut last = "";
         for metric in metrics {
             let name = format!("serf_{}{suffix}", metric.name);
-            if metric.name != last {
-                self.family(&name, kind, metric.help);
-                last = metric.name;
-            }
+            self.family(&name, kind, metric.help);
             let labels = metric.label.map(|(label, value)| format!("{{{label}=\"{value}\"}}"));
             self.sample(&name, &labels.unwrap_or_default(), metric.value);
         }

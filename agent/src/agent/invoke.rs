@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::Agent;
 use super::reaper::BACKGROUND_MAX;
 use super::scripts::Waiting;
-use crate::config::{SizeLimits, secrets};
+use crate::config::secrets;
 use crate::endpoint::go_words;
 use crate::handler::{AgentEvent, OutputTail, answer, environment, stdin};
 use crate::platform::{ScriptOutput, end_group, ending_signal, group_is_there, run_in_group, shell, write_input};
@@ -29,7 +29,9 @@ pub(super) async fn invoke(agent: &Agent, script: &str, event: &AgentEvent, wait
     let Started { child, output, input: to } = started;
     // Before the script ends: after its answer by another script the query takes none.
     let answer_bytes_max = event.query.as_ref().and_then(|query| agent.serf.answer_bytes_max(query.id));
-    let fetched_bytes_max = fetched_bytes_max(answer_bytes_max, agent.size_limits);
+    // An answer that fits into a packet is the last 8192 bytes of the output, as HashiCorp's agent sends it.
+    let packet_bytes_max = agent.size_limits.query_response_bytes_max as usize;
+    let fetched_bytes_max = answer_bytes_max.filter(|bytes| *bytes > packet_bytes_max);
     let group = child.id();
     let _ours = agent.children.keep(group);
     let input = stdin(&event.data);
@@ -42,12 +44,6 @@ pub(super) async fn invoke(agent: &Agent, script: &str, event: &AgentEvent, wait
     let status = run.attend(agent, script, group).await?;
     run.rest(agent).await;
     Ok(Ended { tail: run.tail, status })
-}
-
-/// The largest answer that the requester fetches; `None` if the answer has to fit into a packet. HashiCorp's agent then
-/// sends the last 8192 bytes of the output, also if its packets are larger.
-fn fetched_bytes_max(answer_bytes_max: Option<usize>, limits: SizeLimits) -> Option<usize> {
-    answer_bytes_max.filter(|bytes| *bytes > limits.query_response_bytes_max as usize)
 }
 
 /// A script that was just started.

@@ -61,7 +61,7 @@ async fn retry(agent: Arc<Agent>, retry: Retry, watched: watch::Sender<Watched>)
         }
     }
     await_expected(&agent, &retry, &mut seeds).await;
-    suspend(&watched, &BTreeSet::new());
+    suspend(&watched, BTreeSet::new());
     let mut pause = retry.interval.max(ALONE_PAUSE_LEAST);
     loop {
         tokio::time::sleep(pause).await;
@@ -167,7 +167,6 @@ pub(super) struct Joins {
     task: Option<JoinHandle<()>>,
     /// The files of `file:` sources, for the task that watches them.
     watched: watch::Sender<Watched>,
-    is_watching: bool,
 }
 
 impl Joins {
@@ -175,7 +174,7 @@ impl Joins {
     pub(super) fn new(agent: &Arc<Agent>, settings: &Settings) -> Self {
         let watched = Watched { suspended: Watched::paths_of(settings), ..Watched::default() };
         let (start, retry) = (settings.start_join.clone(), Retry::of(settings));
-        let mut joins = Self { start, retry, task: None, watched: watch::Sender::new(watched), is_watching: false };
+        let joins = Self { start, retry, task: None, watched: watch::Sender::new(watched) };
         joins.watch(agent, settings);
         joins
     }
@@ -208,27 +207,33 @@ impl Joins {
         }
     }
 
-    /// Watches the files of the settings; without one, no task does.
-    fn watch(&mut self, agent: &Arc<Agent>, settings: &Settings) {
+    /// Sets the watched files. Starts the task when there is a first one.
+    fn watch(&self, agent: &Arc<Agent>, settings: &Settings) {
         let paths = Watched::paths_of(settings);
-        if !self.is_watching && !paths.is_empty() {
-            self.is_watching = true;
+        if self.watched.receiver_count() == 0 && !paths.is_empty() {
             tokio::spawn(watch_files(Arc::clone(agent), self.watched.subscribe()));
         }
-        self.watched.send_if_modified(|watched| core::mem::replace(&mut watched.paths, paths.clone()) != paths);
+        self.watched.send_if_modified(|watched| replace(&mut watched.paths, paths));
     }
 
     /// Starts to retry `retry_join`. Its attempts read its files themselves; those of `start_join` are watched meanwhile.
     fn spawn(&self, agent: &Arc<Agent>) -> Option<JoinHandle<()>> {
-        suspend(&self.watched, &Watched::paths_in(&self.retry.addrs));
+        suspend(&self.watched, Watched::paths_in(&self.retry.addrs));
         let is_joining = !self.retry.addrs.is_empty();
         is_joining.then(|| tokio::spawn(retry(Arc::clone(agent), self.retry.clone(), self.watched.clone())))
     }
 }
 
 /// Sets the files that are not polled.
-fn suspend(watched: &watch::Sender<Watched>, paths: &BTreeSet<PathBuf>) {
-    watched.send_if_modified(|watched| core::mem::replace(&mut watched.suspended, paths.clone()) != *paths);
+fn suspend(watched: &watch::Sender<Watched>, paths: BTreeSet<PathBuf>) {
+    watched.send_if_modified(|watched| replace(&mut watched.suspended, paths));
+}
+
+/// Replaces a set. Returns whether the new one differs.
+fn replace(set: &mut BTreeSet<PathBuf>, by: BTreeSet<PathBuf>) -> bool {
+    let differs = *set != by;
+    *set = by;
+    differs
 }
 
 /// Why a join failed, formatted as Go's `multierror`.

@@ -106,7 +106,7 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// Leaves the cluster. Gives up when the others were not told within [`LEAVE_TIMEOUT`], or at a second signal.
+    /// Leaves the cluster. Gives up if the leave is not gossiped within [`LEAVE_TIMEOUT`], or at a second signal.
     async fn leave(&self, signals: &mut Signals) -> bool {
         self.agent.log.output("Gracefully shutting down agent...");
         let again = async { while matches!(signals.next().await, Signal::Dump | Signal::Capture) {} };
@@ -114,7 +114,7 @@ impl<'a> Life<'a> {
             let mut leave = pin!(self.agent.leave());
             match timeout(LEAVE_TIMEOUT, &mut leave).await {
                 Ok(left) => Some(left),
-                // The others know. A disk that is slow to record it is no reason to report a failure.
+                // The leave is gossiped; only the snapshot is missing. A slow disk is not a failed leave.
                 Err(_) if self.agent.serf.state() == NodeState::Left => Some(leave.await),
                 Err(_) => None,
             }
@@ -194,5 +194,5 @@ async fn finished(reading: &mut Option<JoinHandle<Result<Draft, DraftError>>>) -
     }
 }
 
-/// How long the news of a leave caused by a signal may take.
+/// How long the gossip of a leave caused by a signal may take.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);

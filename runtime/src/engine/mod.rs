@@ -246,8 +246,9 @@ impl<N: Net> Shared<N> {
             let Some(running) = &mut engine.running else { return };
             let cut = running.make_room();
             self.counters.streams_refused.fetch_add(u64::from(cut), Ordering::Relaxed);
-            let id = engine.node.accept(now, canonical(from), out);
-            running.open(self, id, Origin::Accepted(stream, canonical(from)), None);
+            let from = canonical(from);
+            let id = engine.node.accept(now, from, out);
+            running.open(self, id, Origin::Accepted(stream, from), None);
         });
     }
 
@@ -384,9 +385,11 @@ impl<N: Net> Engine<N> {
                 }
                 Output::Connect { stream, to } => {
                     if let Some(running) = &mut self.running {
-                        let of_it = |join: &&Joining| join.addrs.is_empty() || join.addrs.contains(&to);
-                        let join = self.joins.values().find(of_it).map(|join| &join.span);
-                        running.open(shared, stream, Origin::Dial(to), join);
+                        // A rejoin has no addresses: it takes the streams that belong to no other join.
+                        let joins = || self.joins.values();
+                        let named = joins().find(|join| join.addrs.contains(&to));
+                        let join = named.or_else(|| joins().find(|join| join.addrs.is_empty()));
+                        running.open(shared, stream, Origin::Dial(to), join.map(|join| &join.span));
                     }
                 }
                 Output::Write { stream, bytes } => {

@@ -3,7 +3,6 @@
 
 use core::convert::Infallible;
 use core::net::SocketAddr;
-use core::sync::atomic::{AtomicU64, Ordering};
 use std::io;
 use std::sync::Arc;
 
@@ -65,14 +64,8 @@ impl<N: Net> StreamHandle<N> {
     ) -> Self {
         let (commands, todo) = async_channel::unbounded();
         let (closing, is_inbound) = (Arc::new(Signal::default()), origin.is_inbound());
-        let work = StreamTask {
-            shared: Arc::clone(shared),
-            id,
-            todo,
-            closing: Arc::clone(&closing),
-            span: span.clone(),
-            moved: Moved::default(),
-        };
+        let work =
+            StreamTask { shared: Arc::clone(shared), id, todo, closing: Arc::clone(&closing), span: span.clone() };
         let supervisor = Arc::clone(shared);
         let exchange = async move {
             let _alive = alive;
@@ -110,14 +103,13 @@ struct StreamTask<N: Net> {
     todo: Receiver<StreamCommand>,
     closing: Arc<Signal>,
     span: Span,
-    moved: Moved,
 }
 
-/// Bytes read and written. Atomic only because the task may move between threads.
+/// Bytes read and written.
 #[derive(Debug, Default)]
 struct Moved {
-    read: AtomicU64,
-    written: AtomicU64,
+    read: u64,
+    written: u64,
 }
 
 /// What woke the task.
@@ -129,22 +121,21 @@ enum Next {
 
 impl<N: Net> StreamTask<N> {
     async fn run(self, origin: Origin<N>) {
-        let failure = self.exchange(origin).await.err();
-        let Moved { read, written } = &self.moved;
-        let (read, written) = (read.load(Ordering::Relaxed), written.load(Ordering::Relaxed));
-        span::exchange_ended(&self.span, read, written, failure.as_deref());
+        let mut moved = Moved::default();
+        let failure = self.exchange(origin, &mut moved).await.err();
+        span::exchange_ended(&self.span, moved.read, moved.written, failure.as_deref());
         self.shared.stream_over(self.id);
     }
 
-    /// Opens the stream and carries it to its end. The error is the operating system's, as the log has it.
-    async fn exchange(&self, origin: Origin<N>) -> Result<(), String> {
+    /// Opens the stream and carries it to its end. Returns the failure in the words of the log.
+    async fn exchange(&self, origin: Origin<N>, moved: &mut Moved) -> Result<(), String> {
         let stream = self.begin(origin).await?;
         let give_up = async {
             self.closing.wait().await;
             self.shared.net.sleep(self.shared.linger).await;
             Ok(())
         };
-        or(self.carry(&stream), give_up).await.map_err(|error| {
+        or(self.carry(&stream, moved), give_up).await.map_err(|error| {
             let error = system_words(&error);
             tracing::debug!(stream = self.id.number(), %error, "stream failed");
             self.stream_failed(&error);
@@ -181,7 +172,7 @@ impl<N: Net> StreamTask<N> {
     }
 
     /// Executes commands and reads bytes, until the stream is to be closed.
-    async fn carry(&self, stream: &N::Stream) -> io::Result<()> {
+    async fn carry(&self, stream: &N::Stream, moved: &mut Moved) -> io::Result<()> {
         let mut is_open = true;
         loop {
             let command = async { self.todo.recv().await.map_or(Next::Abandoned, Next::Commanded) };
@@ -190,12 +181,12 @@ impl<N: Net> StreamTask<N> {
             match or(command, readable).await {
                 Next::Commanded(StreamCommand::Write(bytes)) => {
                     write_all(stream, &bytes).await?;
-                    self.moved.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                    moved.written += bytes.len() as u64;
                 }
                 Next::Commanded(StreamCommand::Close) => return stream.shutdown_write(),
                 Next::Readable(ready) => {
                     ready?;
-                    is_open = self.read(stream)?;
+                    is_open = self.read(stream, moved)?;
                 }
                 Next::Abandoned => return Ok(()),
             }
@@ -203,14 +194,14 @@ impl<N: Net> StreamTask<N> {
     }
 
     /// Reads the available bytes. Returns false at the end of the stream.
-    fn read(&self, stream: &N::Stream) -> io::Result<bool> {
+    fn read(&self, stream: &N::Stream, moved: &mut Moved) -> io::Result<bool> {
         with_buffer(|buffer| match stream.try_read(buffer) {
             Ok(0) => {
                 self.handle_input(StreamInput::Closed);
                 Ok(false)
             }
             Ok(len) => {
-                self.moved.read.fetch_add(len as u64, Ordering::Relaxed);
+                moved.read += len as u64;
                 self.handle_input(StreamInput::Data(&buffer[..len]));
                 Ok(true)
             }

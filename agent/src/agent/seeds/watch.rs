@@ -5,7 +5,7 @@
 //! host writes. Each of them would need a watch of every directory on the path, and the poll as well.
 
 use core::mem::take;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -298,16 +298,7 @@ fn retain_strangers(agent: &Agent, addresses: &mut Vec<String>) {
     let members = agent.serf.members();
     let live = members.iter().filter(|member| matches!(member.status(), Status::Alive | Status::Leaving));
     let live: BTreeSet<SocketAddr> = live.map(|member| member.peer().addr()).collect();
-    let port = agent.serf.bound_addr().port();
-    addresses.retain(|text| !is_of(own, text) && address(text, port).is_none_or(|addr| !live.contains(&addr)));
-}
-
-/// The address of a text that has one: `ip`, `ip:port`, `[ipv6]:port`, or each of them after `name/`.
-fn address(text: &str, default_port: u16) -> Option<SocketAddr> {
-    let text = text.split_once('/').map_or(text, |(_name, addr)| addr);
-    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    let ip = |ip: IpAddr| SocketAddr::new(ip, default_port);
-    text.parse().ok().or_else(|| bare.parse().ok().map(ip))
+    addresses.retain(|text| !is_of(own, text) && agent.serf.seed_addr(text).is_none_or(|addr| !live.contains(&addr)));
 }
 
 /// How often the files are examined. A change takes effect after one to two intervals.
@@ -324,10 +315,14 @@ mod tests {
 
     const NONE: BTreeSet<PathBuf> = BTreeSet::new();
 
-    fn files_of(path: &Path) -> Files {
+    /// A file with this text in a directory of its own, watched.
+    fn watched(text: &str) -> (tempfile::TempDir, PathBuf, Files) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("members");
+        write(&path, text).unwrap();
         let mut files = Files::default();
-        files.set([path.to_path_buf()].into());
-        files
+        files.set([path.clone()].into());
+        (dir, path, files)
     }
 
     /// Polls until a change has lasted. Returns the new addresses, or why there are none.
@@ -344,10 +339,7 @@ mod tests {
 
     #[test]
     fn a_changed_file_gives_its_new_addresses_once_and_an_unchanged_one_none() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("members");
-        write(&path, "a b").unwrap();
-        let mut files = files_of(&path);
+        let (_dir, path, mut files) = watched("a b");
         // A join read the file before; it changed before the watch reads it.
         write(&path, "a b x").unwrap();
         assert_eq!(polled(&mut files), [Ok(["a", "b", "x"].map(String::from).into())], "all are new at first");
@@ -361,10 +353,7 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_read_is_one_failure_and_what_it_had_stays_known() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("members");
-        write(&path, "a b").unwrap();
-        let mut files = files_of(&path);
+        let (_dir, path, mut files) = watched("a b");
         assert!(matches!(&polled(&mut files)[..], [Ok(_)]));
         for (bytes, why) in [
             (&b"# none\n"[..], "it has none"),
@@ -387,10 +376,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_being_written_is_read_when_it_rests() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("members");
-        write(&path, "").unwrap();
-        let mut files = files_of(&path);
+        let (_dir, path, mut files) = watched("");
         for text in ["10.0.0.1", "10.0.0.12", "10.0.0.12 b"] {
             write(&path, text).unwrap();
             assert!(files.poll(&NONE).is_empty(), "{text}");
@@ -401,10 +387,7 @@ mod tests {
 
     #[test]
     fn a_failed_read_is_one_warning_and_is_repeated_although_the_file_does_not_change() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("members");
-        write(&path, "a").unwrap();
-        let mut files = files_of(&path);
+        let (_dir, path, mut files) = watched("a");
         assert_eq!(polled(&mut files), [Ok(vec!["a".into()])]);
         write(&path, "a b").unwrap();
         assert!(files.poll(&NONE).is_empty());
@@ -454,21 +437,6 @@ mod tests {
         }
         for word in ["-", "\"a\",", "{", "members:", "a=b", "--", "\u{7}a"] {
             assert!(!may_be_address(word), "{word}");
-        }
-    }
-
-    #[test]
-    fn the_address_of_a_word_is_compared_with_those_of_members() {
-        for (text, addr) in [
-            ("10.0.0.1", Some("10.0.0.1:7946")),
-            ("10.0.0.1:8", Some("10.0.0.1:8")),
-            ("web/10.0.0.1:8", Some("10.0.0.1:8")),
-            ("::1", Some("[::1]:7946")),
-            ("[::1]", Some("[::1]:7946")),
-            ("[::1]:8", Some("[::1]:8")),
-            ("web", None),
-        ] {
-            assert_eq!(address(text, 7946), addr.map(|addr| addr.parse().unwrap()), "{text}");
         }
     }
 }
