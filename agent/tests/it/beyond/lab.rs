@@ -119,9 +119,18 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
+        if thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().filter(|line| !line.contains("Accepted client")).collect();
+            let last = &lines[lines.len().saturating_sub(LOG_LINES)..];
+            eprintln!("--- {} reports\n{}, and logged\n{}", self.bind, self.ask(&["members"]).out, last.join("\n"));
+        }
         self.kill();
     }
 }
+
+/// How many lines of an agent's log a failed test shows.
+const LOG_LINES: usize = 60;
 
 /// The output and exit code of a command.
 #[derive(Debug)]
