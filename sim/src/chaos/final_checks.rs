@@ -71,7 +71,8 @@ impl<'a> FinalChecks<'a> {
         let ghost_removal = Bounds::ghost_removal(started, self.world.ghosts(), &self.options.config);
         let direct = if is_hostile { self.bounds.direct(started) } else { Duration::ZERO };
         self.wait(self.bounds.heal() + ghost_removal + direct, Self::is_settled);
-        if is_hostile && !self.world.wrong_views(1).is_empty() {
+        self.wait_for_few();
+        if !self.world.wrong_views(1).is_empty() && (is_hostile || !self.world.links().are_connected) {
             self.join_again();
         }
         self.check_agreement();
@@ -111,6 +112,18 @@ impl<'a> FinalChecks<'a> {
             if !self.drawn.waits_longest && is_done(self) {
                 return;
             }
+        }
+    }
+
+    /// Gives reconnects more time where fewer attempts than one per interval are to be expected, because only a few nodes
+    /// know the failed members: the others restarted meanwhile.
+    fn wait_for_few(&mut self) {
+        if self.is_settled() {
+            return;
+        }
+        let (up, failed) = (count(self.world.all(HostState::Up).len()), self.world.links().failed);
+        if (1..up).contains(&failed) {
+            self.wait(up.div_ceil(failed) * self.bounds.reconnects() + self.bounds.rejoin(), Self::is_settled);
         }
     }
 
@@ -176,8 +189,9 @@ impl<'a> FinalChecks<'a> {
     }
 
     /// Lets all nodes join once more. Forged leaves, together with restarts and cuts, may split a cluster in two halves that
-    /// do not know each other any more; SECURITY.md tells operators to let agents retry their joins. The campaign counts
-    /// such worlds, and bounds their share.
+    /// do not know each other any more; SECURITY.md tells operators to let agents retry their joins. Without a hostile
+    /// member it takes a restart through a member that leaves before it has introduced the restarted one to those who took
+    /// it for gone. The campaign counts such worlds, and bounds their share.
     fn join_again(&mut self) {
         self.was_joined_again = true;
         self.world.join_through_all();

@@ -73,7 +73,8 @@ pub struct ChaosReport {
     /// Largest state of a node after the faults, once all had settled, in bytes: see
     /// [`World::content_bytes`](crate::World::content_bytes).
     pub content_bytes_max: usize,
-    /// Whether the nodes agreed after a hostile member's attack only when they had joined once more.
+    /// Whether the nodes agreed only when they had joined once more: after a hostile member's attack, or because they did
+    /// not know each other any more.
     pub was_joined_again: bool,
     /// Virtual duration.
     pub virtual_time: Duration,

@@ -18,6 +18,7 @@ pub(super) struct Sums {
     virtual_nanos: u128,
     faults: BTreeMap<&'static str, u64>,
     suspicions: u64,
+    split: u64,
     hostile: Hostile,
     seen: BTreeMap<&'static str, u64>,
     failed: BTreeMap<u64, Failed>,
@@ -41,6 +42,8 @@ pub(super) struct Summary {
     pub(super) virtual_s: f64,
     pub(super) faults: BTreeMap<&'static str, u64>,
     pub(super) suspicions: u64,
+    /// Worlds without a hostile member whose nodes did not know each other any more, and agreed after another join.
+    pub(super) split: u64,
     pub(super) hostile: Hostile,
     /// By sight, the worlds that showed it.
     pub(super) seen: BTreeMap<&'static str, u64>,
@@ -108,6 +111,7 @@ impl Sums {
             *self.faults.entry(fault.kind()).or_default() += 1;
         }
         self.suspicions += report.suspicions;
+        self.split += u64::from(report.hostile.is_none() && report.was_joined_again);
         self.hostile.add(report);
         for sight in &report.seen {
             *self.seen.entry(sight).or_default() += 1;
@@ -144,6 +148,7 @@ impl Sums {
             virtual_s: self.virtual_nanos as f64 / 1e9,
             faults: self.faults.clone(),
             suspicions: self.suspicions,
+            split: self.split,
             hostile: self.hostile.clone(),
             seen: Sight::all().iter().map(|sight| (sight.name, count(sight.name))).collect(),
             unseen: if header.is_swarm { Sight::missed(self.worlds, count) } else { Vec::new() },
@@ -203,7 +208,14 @@ fn culprit(report: &ChaosReport) -> Option<Culprit> {
 
 impl Summary {
     pub(super) fn is_fine(&self) -> bool {
-        self.failed.is_empty() && self.unseen.is_empty() && !self.hostile.heals_rarely()
+        self.failed.is_empty() && self.unseen.is_empty() && !self.heals_rarely()
+    }
+
+    /// Whether so many worlds needed another join that clusters do not heal by themselves: more than one in a hundred with
+    /// a hostile member, or than one in a thousand without.
+    const fn heals_rarely(&self) -> bool {
+        let is_split = self.split > JOINED_AGAIN_FREE && self.split * 1000 > self.worlds - self.hostile.worlds;
+        is_split || self.hostile.heals_rarely()
     }
 
     /// Prints the summary for people.
@@ -214,6 +226,9 @@ impl Summary {
         let faults: Vec<String> = self.faults.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         println!("Faults: {}", faults.join(", "));
         println!("Suspicions raised: {suspicions}");
+        if self.split > 0 {
+            println!("Worlds without a hostile member that agreed only after another join: {}", self.split);
+        }
         self.hostile.print();
         self.print_sights();
         let cpu = self.cpu_s.map(|cpu| format!(", {cpu:.1} s processor")).unwrap_or_default();
@@ -229,8 +244,10 @@ impl Summary {
         println!(
             "{}",
             match (failed, self.unseen.len()) {
-                (0, 0) if self.hostile.heals_rarely() =>
-                    format!("\nToo many worlds agreed only after another join: {}.", self.hostile.joined_again),
+                (0, 0) if self.heals_rarely() => format!(
+                    "\nToo many worlds agreed only after another join: {}.",
+                    self.hostile.joined_again + self.split
+                ),
                 (0, 0) => "All rules held, and all nodes agreed at the end.".to_owned(),
                 (0, unseen) => format!("\nAll rules held, but {unseen} sights are missing."),
                 _ => format!("\n{failed} failed."),

@@ -10,6 +10,15 @@ use crate::addressing::{addr_of, name_of};
 use crate::check::{Finding, Violation, disagreement};
 use crate::truth::HostState;
 
+/// What nodes know of each other that are up but do not agree: see [`World::links`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Links {
+    /// Pairs of nodes of which one counts the other as failed, and so tries to reconnect.
+    pub(crate) failed: u32,
+    /// Whether any node can reach any other over what nodes know. A member that left is known, but not contacted.
+    pub(crate) are_connected: bool,
+}
+
 impl World {
     /// Returns the first violations so far.
     pub fn violations(&self) -> Vec<Violation> {
@@ -74,6 +83,26 @@ impl World {
         }
         wrong.truncate(limit);
         wrong
+    }
+
+    /// Returns what the nodes that are up know of each other.
+    pub(crate) fn links(&self) -> Links {
+        let up: Vec<u32> = self.all(HostState::Up);
+        let mut failed = 0;
+        // Each node's group, by the lowest node in it.
+        let mut groups: Vec<usize> = (0..up.len()).collect();
+        for (from, observer) in up.iter().enumerate() {
+            for (to, member) in up.iter().enumerate().filter(|(to, _)| *to != from) {
+                let seen = self.node(*observer).and_then(|node| node.member(&name_of(*member)));
+                let Some(status) = seen.map(|member| member.status()).filter(|status| *status != Status::Left) else {
+                    continue;
+                };
+                failed += u32::from(status == Status::Failed);
+                let (one, other) = (groups[from], groups[to]);
+                groups.iter_mut().filter(|group| **group == one.max(other)).for_each(|group| *group = one.min(other));
+            }
+        }
+        Links { failed, are_connected: groups.iter().all(|group| *group == 0) }
     }
 
     /// Returns the nodes that were up throughout and missed events of [`Fault::Event`](super::Fault::Event) that at least
