@@ -126,6 +126,21 @@ mod tests {
     }
 
     #[test]
+    fn a_message_is_compressed_exactly_if_that_makes_it_shorter() {
+        let mut gains = alloc::collections::BTreeSet::new();
+        for len in 1..200 {
+            let bytes = vec![7; len];
+            let mut data = vec![];
+            assert!(lzw::encode([&bytes, &[]], 10_000, &mut vec![], &mut data));
+            let length = 1 + RECORD_HEAD.len() + if data.len() < 32 { 1 } else { 3 } + data.len();
+            let message = packed(&bytes);
+            assert_eq!(message.as_ref().map(Vec::len), (length < len).then_some(length), "{len} bytes");
+            gains.extend(message.map(|message| len - message.len()));
+        }
+        assert_eq!(gains.first(), Some(&1), "the bound is among them");
+    }
+
+    #[test]
     fn every_form_of_the_length_is_written_and_read() {
         for len in [60, 1_000, 600_000] {
             let bytes: Vec<u8> = (0..len).map(|at: u32| at.wrapping_mul(at / 7).to_be_bytes()[2] & 3).collect();

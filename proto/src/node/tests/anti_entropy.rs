@@ -111,6 +111,22 @@ fn a_tag_that_gossip_missed_is_found_by_the_next_probes_without_a_stream() {
 }
 
 #[test]
+fn a_join_intent_that_gossip_missed_is_found_by_its_row_without_a_push_pull() {
+    let mut cluster = Cluster::joined_with(4, |_| patient());
+    cluster.cut_off(2);
+    // Changes nothing but the Lamport time of the member's status.
+    cluster.command(3, |node, now, out| node.join(now, &[addr(0)], OldEvents::Ignore, out)).unwrap();
+    cluster.run(secs(4));
+    assert_ne!(cluster.digests()[2], cluster.digests()[0]);
+    let exchanges = |cluster: &Cluster| (cluster.node(2).stats().push_pulls_in, cluster.node(2).stats().push_pulls_out);
+    let before = exchanges(&cluster);
+    cluster.lost_ways.clear();
+    cluster.run(secs(4));
+    assert_eq!(cluster.digests()[2], cluster.digests()[0]);
+    assert_eq!(exchanges(&cluster), before);
+}
+
+#[test]
 fn an_event_that_gossip_missed_is_delivered_once_within_four_seconds() {
     let mut cluster = Cluster::joined_with(4, |_| patient());
     cluster.cut_off(2);
