@@ -12,6 +12,9 @@ NEWS = 45
 # Memory may grow by this many KiB an hour or over the measured time, whichever is more: of one process, and as the mean of a kind.
 GROWTH_PER_HOUR, GROWTH_OF_ONE, GROWTH_OF_KIND = 1024, 512, 256
 
+# Lines of logs about losses.
+LOSSES = ["handler queue full", "exceeds limit", "received old event", "Dropping event to ipc.client"]
+
 
 class Verdict:
     """The part of the soak test that judges and reports."""
@@ -22,8 +25,7 @@ class Verdict:
                 if not self.stops(at, subject) and not self.stalls_between(at - 30, at)]
 
     def stops(self, at: float, subject: str) -> list:
-        downs = next(agent.downs for agent in self.agents if agent.name == subject)
-        return [how for begin, end, how in downs if begin <= at < (end or at) + NEWS]
+        return [how for begin, end, how in self.named(subject).downs if begin <= at < (end or at) + NEWS]
 
     def expected_missing(self) -> float:
         """The share of deliveries that gossip misses.
@@ -73,6 +75,8 @@ class Verdict:
     def judge_logs(self) -> None:
         for agent in self.agents:
             for line in agent.log.read_text(errors="replace").splitlines():
+                for what in LOSSES:
+                    self.count[f"lines '{what}' of {'ours' if agent.is_ours else THEIRS}"] += what in line
                 is_bad = "panic" in line or "[ERR]" in line
                 self.count[f"lines of errors of {'ours' if agent.is_ours else THEIRS}"] += is_bad
                 if is_bad and agent.is_ours:
@@ -149,7 +153,7 @@ def show(report: dict) -> None:
         missing = sum(found["missing"].values())
         delays = ", ".join(f"{share:.1%} {value} s" for share, value in found["delay, seconds"].items())
         memory = found["memory"] or {"slope": None, "steepest": None, "processes": 0}
-        rows += [("", ""), (kind, f"{found['agents']} agents, {found['processor'] or 0:.1%} of a processor"),
+        rows += [("", ""), (kind, f"{found['agents']} agents, each {found['processor'] or 0:.1%} of a processor"),
                  ("deliveries", f"{found['deliveries judged']}; missing {missing} ({missing / max(1, found['deliveries judged']):.1e}), "
                                 f"{found['dropped for this reader']} of them dropped for this reader"),
                  ("delivered again", f"{found['repeats']}; {found['repeats after a leave']} after a leave, "
