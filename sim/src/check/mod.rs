@@ -14,6 +14,7 @@ mod resurrection;
 use core::fmt;
 use core::net::SocketAddr;
 
+use serf_proto::internals::Sometimes;
 use serf_proto::{Event, Instant, Member, MemberEventKind, Node, QueryId, Status, UserEvent};
 
 pub(crate) use self::agreement::disagreement;
@@ -420,7 +421,10 @@ impl Checkers {
         match kind {
             MemberEventKind::Join => {
                 let memory = shared.settings.of(0).swim().gossip_to_the_dead_time;
-                self.resurrection.check_return(id, addr, moment, memory, incarnation)
+                // An accusation may have raised the record of the fallen to the greatest incarnation, at which the member's
+                // own address decides. Its return is no violation then, and the record shows the lower one again.
+                let is_free = node.has_met(Sometimes::ReturnedAtTheEnd);
+                self.resurrection.check_return(id, addr, moment, memory, incarnation).filter(|_| !is_free)
             }
             MemberEventKind::Failed => {
                 self.resurrection.record_death(id, addr, moment, incarnation());
