@@ -146,3 +146,23 @@ fn the_time_of_a_query_is_recorded_also_of_one_that_the_application_never_sees()
     cluster.run(Duration::from_secs(2));
     assert!(cluster.records[0].contains(&Record::QueryClock(id.ltime())), "{:?}", cluster.records[0]);
 }
+
+#[test]
+fn the_acks_of_a_query_the_probes_and_the_waits_of_each_queue_are_in_the_histograms() {
+    let mut cluster = Cluster::joined(3);
+    cluster.ask(0, &Question::new("uptime").with_acks());
+    cluster.command(0, |node, now, out| node.user_event(now, "deploy", b"", Coalescing::Forbid, out)).unwrap();
+    cluster.run(Duration::from_secs(4));
+    let counts = cluster.nodes[0].as_ref().unwrap().histograms().into_iter();
+    let counts: Vec<_> = counts.map(|metric| (metric.name, metric.label, metric.value.count())).collect();
+    let of = |name, queue: Option<&'static str>| {
+        let label = queue.map(|queue| ("queue", queue));
+        counts.iter().find(|(of, has, _)| (*of, *has) == (name, label)).map(|(.., count)| *count)
+    };
+    assert_eq!(of("dissemination", None), Some(2), "two other members acknowledged: {counts:?}");
+    assert_eq!(of("dissemination_all", None), Some(1), "{counts:?}");
+    assert!(of("probe_round_trip", None) > Some(1), "{counts:?}");
+    for queue in ["swim", "events", "queries"] {
+        assert!(of("gossip_wait", Some(queue)) > Some(0), "{queue}: {counts:?}");
+    }
+}
