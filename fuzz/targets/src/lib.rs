@@ -20,6 +20,7 @@ mod sealed;
 mod snapshot;
 mod stream;
 mod subject;
+mod two_nodes;
 
 pub use bodies::{hashicorp_bodies, native_bodies};
 pub use capture::capture;
@@ -31,6 +32,7 @@ pub use rpc::{rpc_replies, rpc_requests};
 pub use sealed::{KEY, LABEL, NONCE};
 pub use snapshot::snapshot;
 pub use stream::stream;
+pub use two_nodes::two_nodes;
 
 /// A target: takes any bytes and panics when a property does not hold.
 pub type Target = fn(&[u8]);
@@ -50,4 +52,5 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("rpc_requests", rpc_requests),
     ("snapshot", snapshot),
     ("stream", stream),
+    ("two_nodes", two_nodes),
 ];

@@ -97,4 +97,5 @@ replays!(
     rpc_requests,
     snapshot,
     stream,
+    two_nodes,
 );

@@ -468,6 +468,49 @@ fn lives(seeds: &mut Seeds) {
     }
 }
 
+/// Faults and commands for two nodes: see the target for the codes.
+fn pairs(seeds: &mut Seeds) {
+    const PAUSE: u8 = 0;
+    const FATE: u8 = 1;
+    const RELEASE: u8 = 2;
+    const CUT: u8 = 3;
+    const HURRY: u8 = 4;
+    const PROCESS: u8 = 5;
+    const COMMAND: u8 = 6;
+    let event = [COMMAND, 0, 0];
+    let second = [PAUSE, 7, 0];
+    for (name, steps) in [
+        ("rest", vec![second]),
+        ("loses", vec![[FATE, 1 + 7 * 3, 0], event, second]),
+        ("repeats_an_event", vec![[FATE, 3, 0], event, second, [RELEASE, 0, 0], second]),
+        ("reorders", vec![[FATE, 2, 0], event, event, second, [RELEASE, 0, 1], [RELEASE, 0, 0]]),
+        ("cuts_datagrams", vec![[FATE, 4 + 7, 100], event, second]),
+        ("corrupts", vec![[FATE, 5 + 7 * 2, 77], event, second]),
+        ("splits_streams", vec![[FATE, 6 + 7 * 7, 30], [COMMAND, 6 << 1, 0], second]),
+        ("parts", vec![[CUT, 1, 0], [PAUSE, 10, 0], [CUT, 0, 0], [PAUSE, 10, 0]]),
+        ("runs_ahead", vec![[HURRY, 0, 0], [HURRY, 0, 0], [HURRY, 1, 0], second]),
+        ("leaves", vec![[COMMAND, 4 << 1, 0], [PAUSE, 9, 0], [PROCESS, 2, 0], [PAUSE, 9, 0]]),
+        ("crashes_and_returns", vec![event, second, [PROCESS, 1, 0], second, [PROCESS, 3, 1], [PAUSE, 10, 0]]),
+        ("crashes_and_rejoins", vec![event, second, [PROCESS, 1, 0], second, [PROCESS, 3, 3], [PAUSE, 10, 0]]),
+        ("asks", vec![[COMMAND, 1 << 1, 0x7f], second, [COMMAND, 2 << 1 | 1, 200], second]),
+        ("changes_tags", vec![[COMMAND, 3 << 1, 1], second, [COMMAND, 3 << 1 | 1, 2]]),
+        (
+            "forces_a_leave",
+            vec![[CUT, 1, 0], [PAUSE, 10, 0], [PAUSE, 10, 0], [COMMAND, 5 << 1, 0], [CUT, 0, 0], second],
+        ),
+        (
+            "changes_keys",
+            vec![[COMMAND, 7 << 1, 4], second, [COMMAND, 7 << 1, 5], second, [COMMAND, 7 << 1, 2], second],
+        ),
+        ("has_other_keys", vec![[COMMAND, 8 << 1, 4], [COMMAND, 8 << 1, 5], second, [PAUSE, 10, 0]]),
+    ] {
+        for (codecs, code) in [("native", 0), ("hashicorp", 1), ("mixed", 2), ("native.sealed", 4), ("mixed.sealed", 6)]
+        {
+            seeds.add("two_nodes", &format!("{name}.{codecs}"), [&[code], &steps.concat()[..]].concat());
+        }
+    }
+}
+
 /// Messages between clients and HashiCorp's agent.
 fn rpc(seeds: &mut Seeds) {
     let path = fuzz_dir().join("../agent/tests/vectors/rpc.json");
@@ -515,6 +558,7 @@ fn the_corpus_has_what_was_recorded_and_what_was_mended() {
     expressions(&mut seeds);
     snapshots(&mut seeds);
     lives(&mut seeds);
+    pairs(&mut seeds);
     rpc(&mut seeds);
     seeds.add("compression", "text", b"the quick brown fox, the quick brown fox, the quick brown fox");
     for ((target, name), data) in &seeds.0 {
