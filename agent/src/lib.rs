@@ -7,6 +7,8 @@ pub mod config;
 pub mod duration;
 pub mod endpoint;
 pub mod handler;
+#[doc(hidden)]
+pub mod internals;
 pub mod log;
 pub mod rpc;
 pub mod tags;

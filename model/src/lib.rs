@@ -29,7 +29,7 @@ mod world;
 
 pub use self::explore::{Explorer, Seen};
 pub use self::plan::{Budget, Plan};
-pub use self::rules::{Finding, Rule};
+pub use self::rules::{Finding, Known, Rule, accusation_of, check_changes, check_own_leave, check_refuted};
 pub use self::script::{play, script_of};
 pub use self::step::{Action, Command};
 pub use self::world::World;

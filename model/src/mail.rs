@@ -5,8 +5,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serf_proto::StreamId;
 use serf_proto::internals::envelope;
-use serf_proto::internals::wire::swim::{Accusation, Message};
-use serf_proto::internals::wire::{Codec, MessageKind};
+use serf_proto::internals::wire::MessageKind;
+
+use crate::rules::accusation_of;
 
 /// A message in transit, or a step of a stream.
 #[derive(Clone, Debug)]
@@ -77,14 +78,8 @@ impl Mail {
 
     /// The greatest incarnation at which a datagram accuses `name`.
     pub(crate) fn accusation_of(&self, name: &str) -> Option<u32> {
-        let accused = |frame: &&[u8]| match Codec::decode(frame) {
-            Ok(
-                Message::Suspect(Accusation { incarnation, node, .. })
-                | Message::Dead(Accusation { incarnation, node, .. }),
-            ) if node == name => Some(incarnation),
-            _ => None,
-        };
-        self.frames().iter().filter_map(accused).max()
+        let Body::Datagram(bytes) = &self.body else { return None };
+        accusation_of(envelope::open(bytes).ok()?, name)
     }
 }
 

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use serf_proto::internals::envelope;
 use serf_proto::internals::state::{KnownMember, known_members};
-use serf_proto::internals::wire::swim::State;
+use serf_proto::internals::wire::Codec;
+use serf_proto::internals::wire::swim::{Accusation, Message, State};
 use serf_proto::{Node, NodeState};
 
 use crate::world::World;
@@ -76,14 +78,16 @@ pub struct Finding {
 
 /// What a node knows of a member, with its address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Known {
-    pub(crate) member: KnownMember,
-    pub(crate) addr: Option<SocketAddr>,
+pub struct Known {
+    /// What membership knows.
+    pub member: KnownMember,
+    /// The address under which Serf lists it; none if it does not.
+    pub addr: Option<SocketAddr>,
 }
 
 impl Known {
     /// All that a node knows.
-    pub(crate) fn all(node: &Node) -> Vec<Self> {
+    pub fn all(node: &Node) -> Vec<Self> {
         known_members(node)
             .map(|member| {
                 let addr = node.member(&member.name).map(|member| member.addr());
@@ -93,11 +97,12 @@ impl Known {
     }
 
     /// What is known of the member with this name.
-    pub(crate) fn of<'a>(known: &'a [Self], name: &str) -> Option<&'a Self> {
+    pub fn of<'a>(known: &'a [Self], name: &str) -> Option<&'a Self> {
         known.iter().find(|known| *known.member.name == *name)
     }
 
-    pub(crate) const fn is_live(&self) -> bool {
+    /// Whether the member counts as live: alive or suspected.
+    pub const fn is_live(&self) -> bool {
         matches!(self.member.state, State::Alive | State::Suspect)
     }
 
@@ -108,11 +113,7 @@ impl Known {
 
 /// Checks what one node knows after a call against what it knew before. `has_left` says whether the node at an address has
 /// declared its leave and was not started again.
-pub(crate) fn check_changes(
-    before: &[Known],
-    after: &[Known],
-    has_left: impl Fn(SocketAddr) -> bool,
-) -> Option<Finding> {
+pub fn check_changes(before: &[Known], after: &[Known], has_left: impl Fn(SocketAddr) -> bool) -> Option<Finding> {
     after.iter().filter(|now| now.is_live()).find_map(|now| {
         let was = before.iter().find(|was| was.member.name == now.member.name && was.addr == now.addr)?;
         let (name, fell, rose) = (&now.member.name, was.member.incarnation, now.member.incarnation);
@@ -130,8 +131,30 @@ pub(crate) fn check_changes(
     })
 }
 
+/// The greatest incarnation at which the frames of an opened packet accuse `name`.
+pub fn accusation_of(packet: &[u8], name: &str) -> Option<u32> {
+    let accused = |frame| match Codec::decode(frame) {
+        Ok(
+            Message::Suspect(Accusation { incarnation, node, .. })
+            | Message::Dead(Accusation { incarnation, node, .. }),
+        ) if node == name => Some(incarnation),
+        _ => None,
+    };
+    envelope::split(packet).ok()?.filter_map(accused).max()
+}
+
+/// Checks that a member that hears an accusation of itself at `accused_at` has a greater incarnation afterwards.
+pub fn check_refuted(node: &Node, accused_at: Option<u32>) -> Option<Finding> {
+    let (accused_at, incarnation) = (accused_at?, node.incarnation());
+    (node.state() == NodeState::Alive && incarnation <= accused_at).then(|| {
+        let what =
+            format!("{} was accused at incarnation {accused_at} and stays at {incarnation}", node.local().name());
+        Finding { rule: Rule::NoLifeAfterDeath, what }
+    })
+}
+
 /// Checks that a node whose leave has begun does not return.
-pub(crate) fn check_own_leave(before: NodeState, after: NodeState, own: Option<(&Known, &Known)>) -> Option<Finding> {
+pub fn check_own_leave(before: NodeState, after: NodeState, own: Option<(&Known, &Known)>) -> Option<Finding> {
     let order = |state| match state {
         NodeState::Alive => 0,
         NodeState::Leaving => 1,

@@ -13,7 +13,7 @@ use serf_proto::{
 
 use crate::mail::{Body, Mail, Step, letter};
 use crate::plan::{Plan, address, node_at};
-use crate::rules::{Finding, Known, Rule, check_changes, check_own_leave};
+use crate::rules::{Finding, Known, Rule, check_changes, check_own_leave, check_refuted};
 use crate::world::{Absence, End, Life, Slot, World};
 
 /// One step of a world. Messages are numbered in the order of their hashes.
@@ -210,7 +210,10 @@ impl World {
                 self.call(plan, to, seed, drawing, |node, now, out| {
                     node.handle_datagram(now, address(from), bytes, out);
                 })?;
-                self.check_refuted(to, accused_at);
+                let life = self.slots[to].life.as_ref();
+                if let Some(finding) = life.and_then(|life| check_refuted(&life.node, accused_at)) {
+                    self.note(finding);
+                }
             }
             Body::Connect(theirs) => {
                 let mut ours = None;
@@ -239,16 +242,6 @@ impl World {
             }
         }
         Some(())
-    }
-
-    /// A member that hears that it is suspected or dead must be above that incarnation afterwards.
-    fn check_refuted(&mut self, at: usize, accused_at: Option<u32>) {
-        let Some((accused_at, life)) = accused_at.zip(self.slots[at].life.as_ref()) else { return };
-        let incarnation = life.node.incarnation();
-        if life.node.state() == NodeState::Alive && incarnation <= accused_at {
-            let what = format!("{} was accused at incarnation {accused_at} and stays at {incarnation}", letter(at));
-            self.note(Finding { rule: Rule::NoLifeAfterDeath, what });
-        }
     }
 
     pub(crate) fn command(&mut self, plan: &Plan, node: usize, command: Command) -> Option<()> {

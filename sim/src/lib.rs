@@ -81,6 +81,9 @@ mod explain;
 mod histogram;
 mod host;
 mod hostile;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod internals;
 mod layout;
 mod net;
 mod notes;

@@ -427,7 +427,12 @@ pub fn write_aside(path: &Path, content: &[u8]) -> io::Result<()> {
     write().inspect_err(|_| _ = fs::remove_file(&aside))
 }
 
-fn parse(text: &str, path: &Path) -> Result<Vec<Results>, ResultsError> {
+/// Parses all runs of a file's text. `path` is the file's name in errors.
+///
+/// # Errors
+///
+/// As of [`read`].
+pub fn parse(text: &str, path: &Path) -> Result<Vec<Results>, ResultsError> {
     let mut runs = Vec::new();
     let mut open: Option<Results> = None;
     let wrong = |line: usize, reason: String| ResultsError::Line { path: path.to_owned(), line, reason };

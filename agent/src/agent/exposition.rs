@@ -5,6 +5,8 @@
 use core::fmt::{Display, Write};
 use core::time::Duration;
 
+use serf_tokio::serf_proto::{Histogram, Metric};
+
 use super::Agent;
 use crate::budget::Level;
 use crate::tally::Tally;
@@ -16,7 +18,8 @@ impl Agent {
         let version = concat!("{version=\"", env!("CARGO_PKG_VERSION"), "\"}");
         page.family("serf_build_info", "gauge", "What runs here; always 1.");
         page.sample("serf_build_info", version, 1);
-        page.node(&self.serf.stats());
+        let stats = self.serf.stats();
+        page.node(stats.gauges(), stats.counters(), &stats.histograms);
         page.one("serf_encrypted", "gauge", "Whether gossip is encrypted.", u64::from(!self.serf.keys().is_empty()));
         page.tally(&self.tally);
         page.levels(&[("rpc_streams", self.streams.waiting()), ("log_lines", self.log.waiting())]);
@@ -24,6 +27,17 @@ impl Agent {
         page.one("serf_log_lines_lost_total", "counter", help, self.log.lines_lost_in_all());
         page.text
     }
+}
+
+/// The part of the page about the node.
+pub fn exposition(
+    gauges: impl Iterator<Item = Metric>,
+    counters: impl Iterator<Item = Metric>,
+    histograms: &[Metric<Histogram>],
+) -> String {
+    let mut page = Page::default();
+    page.node(gauges, counters, histograms);
+    page.text
 }
 
 /// A page under construction.
@@ -55,10 +69,15 @@ impl Page {
         self.sample(name, "", value);
     }
 
-    fn node(&mut self, stats: &serf_tokio::Stats) {
-        self.all("gauge", "", stats.gauges());
-        self.all("counter", "_total", stats.counters());
-        for metric in &stats.histograms {
+    fn node(
+        &mut self,
+        gauges: impl Iterator<Item = Metric>,
+        counters: impl Iterator<Item = Metric>,
+        histograms: &[Metric<Histogram>],
+    ) {
+        self.all("gauge", "", gauges);
+        self.all("counter", "_total", counters);
+        for metric in histograms {
             let name = format!("serf_{}_seconds", metric.name);
             self.family(&name, "histogram", metric.help);
             let label = metric.label.map(|(label, value)| format!("{label}=\"{value}\""));
@@ -88,7 +107,7 @@ impl Page {
     }
 
     /// Writes all metrics of one kind. Samples of one name must be adjacent.
-    fn all(&mut self, kind: &str, suffix: &str, metrics: impl Iterator<Item = serf_tokio::Metric>) {
+    fn all(&mut self, kind: &str, suffix: &str, metrics: impl Iterator<Item = Metric>) {
         for metric in metrics {
             let name = format!("serf_{}{suffix}", metric.name);
             self.family(&name, kind, metric.help);

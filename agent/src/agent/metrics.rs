@@ -178,6 +178,18 @@ impl Metrics {
     }
 }
 
+/// Records one counter, sample and gauge, and returns the lines that a server receives, and the dump. The name is one that a
+/// member has chosen.
+pub fn recorded(host: &str, name: &str, value: Duration) -> (Vec<String>, String) {
+    let (sink, mut lines) = mpsc::channel(3);
+    let metrics = Metrics::new(vec![sink], host);
+    metrics.count(name);
+    metrics.sample(name, value);
+    metrics.gauge("members", value.as_secs_f64());
+    let lines = core::iter::from_fn(|| lines.try_recv().ok()).collect();
+    (lines, metrics.dump())
+}
+
 /// The full name of a metric, cut to [`NAME_BYTES_MAX`].
 fn full_name(name: &str) -> String {
     start_of(&format!("{PREFIX}.{name}"), NAME_BYTES_MAX).to_owned()

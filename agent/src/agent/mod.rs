@@ -34,9 +34,11 @@ use serf_tokio::{Capture, CodecChoice, Serf};
 use tokio::sync::{Mutex, watch};
 
 use self::bootstrap::Bootstrap;
+pub use self::exposition::exposition;
 use self::files::FileLimit;
 use self::health::Health;
 use self::metrics::Metrics;
+pub use self::metrics::recorded;
 use self::reaper::Children;
 pub(crate) use self::run::run;
 use self::scripts::Scripts;

@@ -46,7 +46,7 @@ pub enum KeyringError {
     Size,
 }
 
-/// Reads the keys, the primary one first; there is at least one (`loadKeyringFile` in `agent.go`).
+/// Reads the keys of a file; see [`parse_keyring`].
 ///
 /// # Errors
 ///
@@ -56,7 +56,16 @@ pub fn read_keyring(path: &Path) -> Result<Vec<Vec<u8>>, KeyringError> {
         io::ErrorKind::NotFound => KeyringError::Missing { path: path.display().to_string(), why: go_words(&error) },
         _ => KeyringError::Read(read_failure(path, &error)),
     })?;
-    let texts = match parse_json(&text).map_err(KeyringError::Decode)? {
+    parse_keyring(&text)
+}
+
+/// Parses the content of a file: the keys, the primary one first; there is at least one (`loadKeyringFile` in `agent.go`).
+///
+/// # Errors
+///
+/// See [`KeyringError`].
+pub fn parse_keyring(text: &[u8]) -> Result<Vec<Vec<u8>>, KeyringError> {
+    let texts = match parse_json(text).map_err(KeyringError::Decode)? {
         Value::Null => Vec::new(),
         Value::Array(items) => items,
         _ => return Err(KeyringError::Decode("expected a list of texts".into())),
@@ -82,8 +91,12 @@ pub fn read_keyring(path: &Path) -> Result<Vec<Vec<u8>>, KeyringError> {
 ///
 /// The file cannot be written.
 pub fn write_keyring<'k>(path: &Path, keys: impl IntoIterator<Item = &'k [u8]>) -> io::Result<()> {
-    let keys = keys.into_iter().map(|key| Json::text(&STANDARD.encode(key))).collect();
-    replace(path, Json::List(keys).render().as_bytes())
+    replace(path, render_keyring(keys).as_bytes())
+}
+
+/// The content of a file with these keys, the primary one first.
+pub fn render_keyring<'k>(keys: impl IntoIterator<Item = &'k [u8]>) -> String {
+    Json::List(keys.into_iter().map(|key| Json::text(&STANDARD.encode(key))).collect()).render()
 }
 
 /// Parses JSON, with Go's message for a text that ends too early.

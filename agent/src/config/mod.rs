@@ -35,7 +35,7 @@ pub use self::environment::{EnvironmentError, VariableError};
 pub(crate) use self::flags::usage;
 pub use self::flags::{Flags, FlagsError};
 pub(crate) use self::inspect::{Finding, Severity, inspect};
-pub use self::keyring::{KeyringError, read_keyring, write_keyring};
+pub use self::keyring::{KeyringError, parse_keyring, read_keyring, render_keyring, write_keyring};
 pub(crate) use self::origin::Effective;
 pub use self::resolve::{Config, ConfigError, Mdns, Profile, SizeLimits};
 pub(crate) use self::resolve::{count, decode_base64, duration, given, log_level};

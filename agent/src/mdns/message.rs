@@ -10,7 +10,7 @@ use crate::dns::{ip, parse};
 
 /// An agent as a DNS-SD service.
 #[derive(Clone, Debug)]
-pub(crate) struct Service {
+pub struct Service {
     kind: Name<'static>,
     instance: Name<'static>,
     host: Name<'static>,
@@ -21,11 +21,11 @@ pub(crate) struct Service {
 /// The name of the cluster is too long for a DNS name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("the name of the cluster is too long: a part of a DNS name has at most 63 bytes")]
-pub(crate) struct ServiceError;
+pub struct ServiceError;
 
 impl Service {
     /// The agent `node` of `cluster`, on the host `host`, reachable at `addr`.
-    pub(crate) fn new(cluster: &str, node: &str, host: &str, addr: SocketAddr) -> Result<Self, ServiceError> {
+    pub fn new(cluster: &str, node: &str, host: &str, addr: SocketAddr) -> Result<Self, ServiceError> {
         let labels = |text: &str| -> Vec<Label<'static>> {
             let parts = text.split('.').filter(|part| !part.is_empty());
             parts.map(|part| Label::new_unchecked(part.as_bytes().to_vec())).collect()
@@ -55,7 +55,7 @@ impl Service {
     }
 
     /// The question for other agents.
-    pub(crate) fn question(&self) -> Vec<u8> {
+    pub fn question(&self) -> Vec<u8> {
         let mut packet = Packet::new_query(0);
         packet.questions.push(Question::new(self.kind.clone(), TYPE::PTR.into(), CLASS::IN.into(), false));
         // Building cannot fail: the lengths of the names were checked.
@@ -63,7 +63,7 @@ impl Service {
     }
 
     /// The answer to the questions in `packet`; `None` when none of them concerns this agent.
-    pub(crate) fn answer(&self, packet: &[u8]) -> Option<Vec<u8>> {
+    pub fn answer(&self, packet: &[u8]) -> Option<Vec<u8>> {
         let asked = parse(packet)?;
         if asked.has_flags(PacketFlag::RESPONSE) || asked.questions.len() > QUESTIONS_MAX {
             return None;
@@ -81,7 +81,7 @@ impl Service {
     }
 
     /// The agents of our cluster that `packet` names.
-    pub(crate) fn found(&self, packet: &[u8]) -> Vec<SocketAddr> {
+    pub fn found(&self, packet: &[u8]) -> Vec<SocketAddr> {
         let Some(packet) = parse(packet).filter(|packet| packet.has_flags(PacketFlag::RESPONSE)) else {
             return Vec::new();
         };

@@ -7,5 +7,5 @@
 mod message;
 mod network;
 
-pub(crate) use self::message::Service;
+pub use self::message::{Service, ServiceError};
 pub(crate) use self::network::{Network, Scope};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serf_proto::{CodecChoice, Input};
 
-use crate::subject::{Kind, Subject};
+use crate::subject::{Kind, Subject, asked};
 
 /// A pause in milliseconds, then an input.
 pub type Step = (u16, Input);
@@ -16,16 +16,17 @@ const STEPS_MAX: usize = 64;
 /// even.
 pub fn node_inputs(data: &[u8]) {
     let Some((how, mut rest)) = data.split_first() else { return };
-    let mut subject = Subject::new(Kind { codec: CodecChoice::Auto, is_sealed: how & 1 != 0 });
+    let kind = Kind { codec: CodecChoice::Auto, is_sealed: how & 1 != 0 };
+    let (mut subject, asked) = (Subject::new(kind), asked(kind));
     for _ in 0..STEPS_MAX {
         let Ok(((pause, input), tail)) = postcard::take_from_bytes::<Step>(rest) else { break };
         rest = tail;
         subject.pass(Duration::from_millis(pause.into()));
         // Query IDs are random, so zero stands for the node's own running query.
         let input = match input {
-            Input::EndQuery(id) if id.number() == 0 => Input::EndQuery(subject.asked),
+            Input::EndQuery(id) if id.number() == 0 => Input::EndQuery(asked),
             Input::HoldAnswers { query, is_held } if query.number() == 0 => {
-                Input::HoldAnswers { query: subject.asked, is_held }
+                Input::HoldAnswers { query: asked, is_held }
             }
             input => input,
         };

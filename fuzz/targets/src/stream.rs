@@ -5,7 +5,7 @@ use std::time::Duration;
 use serf_proto::{CodecChoice, Input};
 
 use crate::sealed;
-use crate::subject::{Kind, Subject};
+use crate::subject::{Kind, Subject, addr};
 
 /// Length of the header that selects how the rest is sent.
 const HEADER_BYTES: usize = 4;
@@ -44,7 +44,7 @@ fn cut<'a>(mut bytes: &'a [u8], lengths: &'a [u8]) -> impl Iterator<Item = &'a [
 
 fn exchange(kind: Kind, is_request: bool, pieces: &mut dyn Iterator<Item = &[u8]>) -> Subject {
     let mut subject = Subject::new(kind);
-    let stream = if is_request { subject.accept() } else { subject.ask() };
+    let stream = if is_request { subject.accept(addr(2)) } else { subject.ask() };
     for piece in pieces {
         subject.give(Input::StreamData(stream, piece.to_vec()));
     }

@@ -1,6 +1,7 @@
 //! A node under test, with the invariants that hold for any input.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,10 +34,10 @@ pub(crate) struct Kind {
 /// A node, all its inputs, and all its outputs.
 pub(crate) struct Subject {
     kind: Kind,
+    /// The node before the first input.
+    origin: Rc<Node>,
     pub(crate) node: Node,
-    /// The node's own query, running from the start.
-    pub(crate) asked: QueryId,
-    now: Instant,
+    pub(crate) now: Instant,
     inputs: Vec<(Instant, Input)>,
     pub(crate) outputs: Vec<Output>,
     wakes: usize,
@@ -45,8 +46,14 @@ pub(crate) struct Subject {
 impl Subject {
     /// Creates a node that knows two members, probes them, and has a query and an event of its own in progress.
     pub(crate) fn new(kind: Kind) -> Self {
-        let Settled { node, asked, now } = settled(kind);
-        Self { kind, node, asked, now, inputs: vec![], outputs: vec![], wakes: 0 }
+        let Settled { node, now, .. } = settled(kind);
+        Self::of(kind, node, now)
+    }
+
+    /// Puts a node with the settings of `kind` under test.
+    pub(crate) fn of(kind: Kind, origin: Rc<Node>, now: Instant) -> Self {
+        let node = Node::clone(&origin);
+        Self { kind, origin, node, now, inputs: vec![], outputs: vec![], wakes: 0 }
     }
 
     /// Passes an input to the node and checks the outputs.
@@ -59,12 +66,12 @@ impl Subject {
     }
 
     /// Accepts a stream from a peer and returns its ID.
-    pub(crate) fn accept(&mut self) -> StreamId {
+    pub(crate) fn accept(&mut self, from: SocketAddr) -> StreamId {
         let mut out = Outbox::new();
         let before = Marks::of(&self.node);
-        let stream = self.node.accept(self.now, addr(2), &mut out);
+        let stream = self.node.accept(self.now, from, &mut out);
         self.look(&before, 0, &mut out);
-        self.inputs.push((self.now, Input::Accept { from: addr(2) }));
+        self.inputs.push((self.now, Input::Accept { from }));
         stream
     }
 
@@ -88,17 +95,22 @@ impl Subject {
             if self.wakes > WAKES_MAX {
                 return;
             }
-            assert!(at >= self.now, "it wants to be woken in the past");
-            self.now = at;
-            self.give(Input::Timeout);
-            assert!(self.node.poll_timeout().is_none_or(|next| next > at), "all that was due is done");
+            self.wake(at);
         }
         self.now = end;
     }
 
+    /// Fires the timers that are due at `at`.
+    pub(crate) fn wake(&mut self, at: Instant) {
+        assert!(at >= self.now, "it wants to be woken in the past");
+        self.now = at;
+        self.give(Input::Timeout);
+        assert!(self.node.poll_timeout().is_none_or(|next| next > at), "all that was due is done");
+    }
+
     /// Checks that another node with equal inputs has equal outputs.
     pub(crate) fn check_replay(&self) {
-        let mut node = settled(self.kind).node;
+        let mut node = Node::clone(&self.origin);
         let mut out = Outbox::new();
         for (now, input) in &self.inputs {
             node.apply(*now, input, &mut out);
@@ -155,7 +167,7 @@ impl Subject {
         assert!(node.poll_timeout().is_none_or(|at| at >= self.now), "it is late");
         let depths = node.queue_depths();
         assert!(depths.intents.max(depths.events).max(depths.queries) <= QUEUE_DEPTH_MAX, "{depths:?}");
-        assert_eq!(node.local().name(), "me");
+        assert_eq!(node.local().name(), self.origin.local().name());
         for member in node.members() {
             let (name, meta) = (member.name(), member.peer().meta());
             assert!((1..=NAME_BYTES_MAX).contains(&name.len()) && meta.len() <= META_BYTES_MAX, "{member:?}");
@@ -204,7 +216,8 @@ fn config(kind: Kind) -> Arc<Config> {
     })
 }
 
-fn options(kind: Kind) -> Options {
+/// Settings of the nodes under test.
+pub(crate) fn options(kind: Kind) -> Options {
     let (label, encrypt_keys) = if kind.is_sealed {
         (LABEL.to_owned(), vec![Key::new(&KEY).expect("a key of 16 bytes")])
     } else {
@@ -228,9 +241,14 @@ fn options(kind: Kind) -> Options {
 /// The common initial state of every run: the node, its query, and the time.
 #[derive(Clone)]
 struct Settled {
-    node: Node,
+    node: Rc<Node>,
     asked: QueryId,
     now: Instant,
+}
+
+/// Returns the query that the node runs from the start.
+pub(crate) fn asked(kind: Kind) -> QueryId {
+    settled(kind).asked
 }
 
 /// Returns the initial state, created once per kind.
@@ -261,7 +279,7 @@ fn settle(kind: Kind) -> Settled {
         now = at;
         node.handle_timeout(now, &mut out);
     }
-    Settled { node, asked, now }
+    Settled { node: Rc::new(node), asked, now }
 }
 
 fn announcement(kind: Kind, peer: PeerRef<'_>) -> Vec<u8> {

@@ -84,6 +84,7 @@ macro_rules! replays {
 }
 
 replays!(
+    agent_config,
     capture,
     compression,
     datagram_hashicorp,
@@ -91,10 +92,16 @@ replays!(
     datagram_sealed,
     filters,
     hashicorp_bodies,
+    keyring,
+    mdns,
+    metrics_text,
     native_bodies,
     node_inputs,
+    results,
     rpc_replies,
     rpc_requests,
+    scenario,
     snapshot,
     stream,
+    two_nodes,
 );

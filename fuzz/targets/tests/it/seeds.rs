@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
+use serf_agent::internals::Service;
 use serf_fuzz::{LABEL, compressed_message, encode_steps};
 use serf_proto::internals::wire::hashicorp::encode_user;
 use serf_proto::internals::wire::serf::{self, Clocks, List, MemberTime};
@@ -468,6 +469,49 @@ fn lives(seeds: &mut Seeds) {
     }
 }
 
+/// Faults and commands for two nodes: see the target for the codes.
+fn pairs(seeds: &mut Seeds) {
+    const PAUSE: u8 = 0;
+    const FATE: u8 = 1;
+    const RELEASE: u8 = 2;
+    const CUT: u8 = 3;
+    const HURRY: u8 = 4;
+    const PROCESS: u8 = 5;
+    const COMMAND: u8 = 6;
+    let event = [COMMAND, 0, 0];
+    let second = [PAUSE, 7, 0];
+    for (name, steps) in [
+        ("rest", vec![second]),
+        ("loses", vec![[FATE, 1 + 7 * 3, 0], event, second]),
+        ("repeats_an_event", vec![[FATE, 3, 0], event, second, [RELEASE, 0, 0], second]),
+        ("reorders", vec![[FATE, 2, 0], event, event, second, [RELEASE, 0, 1], [RELEASE, 0, 0]]),
+        ("cuts_datagrams", vec![[FATE, 4 + 7, 100], event, second]),
+        ("corrupts", vec![[FATE, 5 + 7 * 2, 77], event, second]),
+        ("splits_streams", vec![[FATE, 6 + 7 * 7, 30], [COMMAND, 6 << 1, 0], second]),
+        ("parts", vec![[CUT, 1, 0], [PAUSE, 10, 0], [CUT, 0, 0], [PAUSE, 10, 0]]),
+        ("runs_ahead", vec![[HURRY, 0, 0], [HURRY, 0, 0], [HURRY, 1, 0], second]),
+        ("leaves", vec![[COMMAND, 4 << 1, 0], [PAUSE, 9, 0], [PROCESS, 2, 0], [PAUSE, 9, 0]]),
+        ("crashes_and_returns", vec![event, second, [PROCESS, 1, 0], second, [PROCESS, 3, 1], [PAUSE, 10, 0]]),
+        ("crashes_and_rejoins", vec![event, second, [PROCESS, 1, 0], second, [PROCESS, 3, 3], [PAUSE, 10, 0]]),
+        ("asks", vec![[COMMAND, 1 << 1, 0x7f], second, [COMMAND, 2 << 1 | 1, 200], second]),
+        ("changes_tags", vec![[COMMAND, 3 << 1, 1], second, [COMMAND, 3 << 1 | 1, 2]]),
+        (
+            "forces_a_leave",
+            vec![[CUT, 1, 0], [PAUSE, 10, 0], [PAUSE, 10, 0], [COMMAND, 5 << 1, 0], [CUT, 0, 0], second],
+        ),
+        (
+            "changes_keys",
+            vec![[COMMAND, 7 << 1, 4], second, [COMMAND, 7 << 1, 5], second, [COMMAND, 7 << 1, 2], second],
+        ),
+        ("has_other_keys", vec![[COMMAND, 8 << 1, 4], [COMMAND, 8 << 1, 5], second, [PAUSE, 10, 0]]),
+    ] {
+        for (codecs, code) in [("native", 0), ("hashicorp", 1), ("mixed", 2), ("native.sealed", 4), ("mixed.sealed", 6)]
+        {
+            seeds.add("two_nodes", &format!("{name}.{codecs}"), [&[code], &steps.concat()[..]].concat());
+        }
+    }
+}
+
 /// Messages between clients and HashiCorp's agent.
 fn rpc(seeds: &mut Seeds) {
     let path = fuzz_dir().join("../agent/tests/vectors/rpc.json");
@@ -504,6 +548,125 @@ fn rpc(seeds: &mut Seeds) {
     seeds.add("rpc_replies", "nested", [&[255], &[0x91; 3000][..]].concat());
 }
 
+/// Files that the programs ship, and what is wrong with others.
+fn files(seeds: &mut Seeds) {
+    let root = fuzz_dir().join("..");
+    for entry in fs::read_dir(root.join("sim/scenarios")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().replace('-', "_");
+        seeds.add("scenario", &name, fs::read(&path).unwrap());
+    }
+    for (name, text) in [
+        ("axes", "nodes = [3, 5]\nseeds = 3\nphases = [\"crash\"]\n[network]\nloss = [0, \"10%\"]\n"),
+        ("unknown_key", "nods = 3\n"),
+        ("wrong_type", "nodes = \"many\"\n"),
+        ("not_toml", "nodes = = 3\n"),
+    ] {
+        seeds.add("scenario", name, text);
+    }
+    let header = |format, cell| {
+        format!(
+            "{{\"record\":\"header\",\"format\":{format},\"simulator\":\"0\",\"scenario\":\"crash\",\
+             \"configuration\":\"0a\",\"cell\":\"{cell}\",\"parameters\":{{\"network.loss\":0.1,\"as\":\"<b>\"}},\
+             \"varied\":[\"network.loss\"],\"seed\":1,\"nodes_count\":3,\"virtual_s\":12.5,\"trace_hash\":\"0b\"}}\n"
+        )
+    };
+    let phase = "{\"record\":\"phase\",\"phase\":\"crash\",\"goal\":\"\",\"outcome\":\"done\",\"started_at_s\":0,\"took_s\":12.5}\n";
+    let metric = "{\"record\":\"metric\",\"phase\":\"crash\",\"name\":\"detect_p99_s\",\"value\":3.25}\n";
+    let series = "{\"record\":\"series\",\"phase\":\"\",\"name\":\"datagrams_count\",\"labels\":{\"kind\":\"ping\"},\"start_s\":0,\"values\":[1,null,2]}\n";
+    let distribution = "{\"record\":\"distribution\",\"phase\":\"crash\",\"name\":\"detect_s\",\"total_count\":2,\"points\":[[1,0.5],[2,1]]}\n";
+    let subject = "{\"record\":\"subject\",\"phase\":\"crash\",\"node\":\"n1\",\"first_observer\":\"n2\",\"first_s\":1,\"last_s\":2,\"observers_count\":2}\n";
+    let verdicts = "{\"record\":\"finding\",\"finding\":\"an event twice\"}\n{\"record\":\"assertion\",\"assertion\":\"x\",\"holds\":false,\"found\":\"y\"}\n";
+    let end = |count| format!("{{\"record\":\"end\",\"records_count\":{count}}}\n");
+    let whole = [&header(1, "0c"), phase, metric, series, distribution, subject, verdicts, &end(7)].concat();
+    let other = [&header(1, "0d"), metric, &end(1)].concat();
+    for (name, text) in [
+        ("whole", whole.clone()),
+        ("merged", whole.clone() + &other),
+        ("without_records", header(1, "0c") + &end(0)),
+        ("other_format", header(2, "0c") + &end(0)),
+        ("wrong_count", header(1, "0c") + metric + &end(2)),
+        ("torn", header(1, "0c") + metric),
+        (
+            "not_finite",
+            [header(1, "0c"), metric.replace("3.25", "1e308"), series.replace("[1,", "[1e308,-1e308,"), end(2)]
+                .concat(),
+        ),
+        ("foreign", "{}\n".into()),
+    ] {
+        seeds.add("results", name, text);
+    }
+    configurations(seeds);
+}
+
+fn configurations(seeds: &mut Seeds) {
+    let all = r#"{"node_name":"a","bind":"10.0.0.1:7946","advertise":"{{ GetPrivateIP }}","tags":{"role":"web"},"role":"db",
+        "encrypt_key":"MDEyMzQ1Njc4OWFiY2RlZg==","profile":"wan","protocol":5,"start_join":["10.0.0.2"],"retry_join":["srv:serf.example"],
+        "retry_interval":"30s","event_handlers":["user:deploy=foo.sh","query:load=uptime"],"log_level":"DEBUG","rejoin_after_leave":true,
+        "snapshot_path":"s","discover":"c","mdns":{"iface":"eth0","disable_ipv6":true},"user_event_size_limit":256}"#;
+    for (name, text) in [
+        ("all", all.to_owned()),
+        (
+            "two_files",
+            format!("{all}\0{}", r#"{"node_name":"b","profile":"lan","start_join":["10.0.0.3"],"tags":{"role":"c"}}"#),
+        ),
+        ("null", "null".into()),
+        ("unknown_key", r#"{"nod":1,"tags":{"a":1}}"#.into()),
+        ("wrong_types", r#"{"protocol":"5","retry_interval":5,"tags":[],"start_join":"a"}"#.into()),
+        ("torn", r#"{"node_name":"a"#.into()),
+        ("durations", r#"{"retry_interval":"-1h1.5ms","reconnect_timeout":"2562047h47m16.854775807s"}"#.into()),
+    ] {
+        seeds.add("agent_config", name, text);
+    }
+    for (name, text) in [
+        ("two", r#"["MDEyMzQ1Njc4OWFiY2RlZg==","AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="]"#),
+        ("null", "null"),
+        ("none", "[]"),
+        ("short", r#"["AAAA"]"#),
+        ("not_base64", r#"["!!"]"#),
+        ("with_line_ends", "[\"MDEyMzQ1\\nNjc4OWFiY2RlZh==\"]"),
+        ("not_texts", "[1,null]"),
+    ] {
+        seeds.add("keyring", name, text);
+    }
+}
+
+/// mDNS packets, and names that members choose.
+fn monitoring(seeds: &mut Seeds) {
+    let service = |node, host| Service::new("c", node, "host.example", ([10, 0, 0, host], 7946).into()).unwrap();
+    let (one, two) = (service("node", 1), service("two", 2));
+    let question = one.question();
+    let answer = two.answer(&question).unwrap();
+    let mut many = question.clone();
+    many[4..6].copy_from_slice(&[255, 255]);
+    for (name, packet) in [("question", question), ("answer", answer), ("announces_many", many)] {
+        seeds.add("mdns", name, [&[0], &packet[..]].concat());
+    }
+    for (name, names) in [
+        ("names", "c\0node\0host"),
+        ("names_with_dots", "a.b\0c.d\0e..f"),
+        ("names_with_blanks", "my cluster\0a node\0a host"),
+        ("names_of_no_letters", "\0\0"),
+        ("names_as_labels", "\\\0\u{c0}\0\u{e4}"),
+    ] {
+        seeds.add("mdns", name, [&[1], names.as_bytes()].concat());
+    }
+    for (name, metric) in
+        [("name", "serf.events.deploy"), ("injects", "x\nevil:1|c\u{2028}\x1b[2J"), ("long", &"n".repeat(300))]
+    {
+        seeds.add("metrics_text", name, [&[1, 1, 2, 3, 4], metric.as_bytes()].concat());
+    }
+    let peer = PeerRef {
+        name: "a\"}\nevil 1",
+        addr: ([10, 0, 0, 9], 7946).into(),
+        meta: b"\xff\x81\xa4role\xa5\"} 1\n",
+        versions: Versions::OURS,
+    };
+    let alive = written(|w| native::encode(&Message::Alive(Alive { incarnation: 1, peer }), w));
+    seeds.add("metrics_text", "hostile_member", [&[0], &alive[..]].concat());
+    seeds.add("metrics_text", "nothing", [0]);
+}
+
 #[test]
 fn the_corpus_has_what_was_recorded_and_what_was_mended() {
     let mut seeds = Seeds::default();
@@ -515,7 +678,10 @@ fn the_corpus_has_what_was_recorded_and_what_was_mended() {
     expressions(&mut seeds);
     snapshots(&mut seeds);
     lives(&mut seeds);
+    pairs(&mut seeds);
     rpc(&mut seeds);
+    files(&mut seeds);
+    monitoring(&mut seeds);
     seeds.add("compression", "text", b"the quick brown fox, the quick brown fox, the quick brown fox");
     for ((target, name), data) in &seeds.0 {
         let path = fuzz_dir().join("corpus").join(target).join(name);
