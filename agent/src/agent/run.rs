@@ -90,6 +90,7 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
     }
     let bootstrap = Bootstrap::new(count(config.settings.bootstrap_expect), previous.is_empty());
     let (agent, stop) = Agent::new(&config, serf, bootstrap, Arc::clone(log));
+    agent.children.reap_orphans();
     tokio::spawn(end_with_node(Arc::clone(&agent)));
     tokio::spawn(events::pump(Arc::clone(&agent), events, previous));
     if let Some(mdns) = &config.mdns {
@@ -233,7 +234,6 @@ impl Agent {
             stop,
         });
         agent.scripts.replace(config.event_handlers.clone(), Order::of(settings));
-        agent.children.reap_orphans();
         (agent, stopped)
     }
 
