@@ -26,13 +26,14 @@ pub(super) struct Ended {
 /// Runs a script. `waiting` is dropped when the script has its input. The error says why the script failed.
 pub(super) async fn invoke(agent: &Agent, script: &str, event: &AgentEvent, waiting: Waiting) -> Result<Ended, String> {
     let started = start(agent, script, event).map_err(|error| go_words(&error))?;
-    let Started { child, kept: _kept, output, input: to } = started;
+    let Started { child, output, input: to } = started;
     // Before the script ends: after its answer by another script the query takes none.
     let answer_bytes_max = event.query.as_ref().and_then(|query| agent.serf.answer_bytes_max(query.id));
     // An answer that fits into a packet is the last 8192 bytes of the output, as HashiCorp's agent sends it.
     let packet_bytes_max = agent.size_limits.query_response_bytes_max as usize;
     let fetched_bytes_max = answer_bytes_max.filter(|bytes| *bytes > packet_bytes_max);
     let group = child.id();
+    let _ours = agent.children.keep(group);
     let input = stdin(&event.data);
     // A script need not read its input, and may print before it reads; a separate task writes the input.
     tokio::spawn(async move {
@@ -46,14 +47,13 @@ pub(super) async fn invoke(agent: &Agent, script: &str, event: &AgentEvent, wait
 }
 
 /// A script that was just started.
-struct Started<K> {
+struct Started {
     child: Child,
-    kept: K,
     output: ScriptOutput,
     input: io::PipeWriter,
 }
 
-fn start(agent: &Agent, script: &str, event: &AgentEvent) -> io::Result<Started<impl Drop + use<>>> {
+fn start(agent: &Agent, script: &str, event: &AgentEvent) -> io::Result<Started> {
     let local = agent.serf.local();
     let own = tags::of_node(&serf_tokio::Tags::decode(local.meta()));
     let (output, stdout) = io::pipe()?;
@@ -69,8 +69,8 @@ fn start(agent: &Agent, script: &str, event: &AgentEvent) -> io::Result<Started<
         run_in_group(&mut command);
     }
     // Dropping the command closes the parent's copies of the pipe ends.
-    let (child, kept) = agent.children.spawn(&mut command)?;
-    Ok(Started { child, kept, output, input })
+    let child = command.spawn()?;
+    Ok(Started { child, output, input })
 }
 
 /// Removes the agent's own variables. A script that connects to an agent with a token needs its own copy of the token.

@@ -37,12 +37,13 @@ pub(super) async fn run(agent: &Agent, mut command: Command) -> Result<String, S
     command.kill_on_drop(true);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let program = command.as_std().get_program().to_string_lossy().into_owned();
-    let (mut child, _kept) = agent.children.spawn(&mut command).map_err(|error| {
+    let mut child = command.spawn().map_err(|error| {
         let hint =
             if program == DISCOVER { "; install HashiCorp's go-discover, which looks for providers" } else { "" };
         format!("cannot run {program}: {}{hint}", go_words(&error))
     })?;
     let group = child.id();
+    let _ours = agent.children.keep(group);
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let ran = timeout(TIMEOUT, async {
         let (printed, complaint) = tokio::join!(text_of(stdout), text_of(stderr));
