@@ -111,16 +111,21 @@ impl Known {
     }
 }
 
-/// Checks what one node knows after a call against what it knew before. `has_left` says whether the node at an address has
-/// declared its leave and was not started again.
-pub fn check_changes(before: &[Known], after: &[Known], has_left: impl Fn(SocketAddr) -> bool) -> Option<Finding> {
+/// Checks what one node knows after a call against what it knew before. `left_at` returns the incarnation at which the node
+/// at an address has declared its leave, unless it was started again. Who knows it as left at a lesser one knows of an
+/// earlier leave only.
+pub fn check_changes(
+    before: &[Known],
+    after: &[Known],
+    left_at: impl Fn(SocketAddr) -> Option<u32>,
+) -> Option<Finding> {
     after.iter().filter(|now| now.is_live()).find_map(|now| {
         let was = before.iter().find(|was| was.member.name == now.member.name && was.addr == now.addr)?;
         let (name, fell, rose) = (&now.member.name, was.member.incarnation, now.member.incarnation);
         if was.is_live() {
             return None;
         }
-        if was.member.state == State::Left && now.addr.is_some_and(&has_left) {
+        if was.member.state == State::Left && now.addr.and_then(&left_at).is_some_and(|left| left <= fell) {
             let what = format!("{name} left at incarnation {fell} and is alive again at {rose}");
             return Some(Finding { rule: Rule::LeaveIsFinal, what });
         }

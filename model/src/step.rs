@@ -126,7 +126,7 @@ impl World {
         let is_absent = state.is_none();
         let may_start = match slot.absence {
             Absence::None => slot.lives == 0 && budget.joins > 0,
-            Absence::Crashed | Absence::Left => budget.restarts > 0,
+            Absence::Crashed | Absence::Left(_) => budget.restarts > 0,
             Absence::VotedOut => false,
         };
         [
@@ -344,19 +344,22 @@ impl World {
     /// Checks what a node knows after a call.
     fn check(&mut self, plan: &Plan, at: usize, before: &[Known], state: NodeState) {
         let Some(life) = &self.slots[at].life else { return };
-        let has_left = |addr| node_at(addr).is_some_and(|at| self.has_left(plan, at));
+        let left_at = |addr| self.left_at(plan, node_at(addr)?);
         let name = plan.name_of(at);
         let own = Known::of(before, name).zip(Known::of(&life.known, name));
-        let changes = check_changes(before, &life.known, has_left);
+        let changes = check_changes(before, &life.known, left_at);
         let leave = check_own_leave(state, life.node.state(), own);
         changes.into_iter().chain(leave).for_each(|finding| self.note(finding));
     }
 
-    /// Whether a node has declared its leave, and was not started again since.
-    fn has_left(&self, plan: &Plan, at: usize) -> bool {
+    /// The incarnation at which a node has declared its leave, unless it was started again since.
+    fn left_at(&self, plan: &Plan, at: usize) -> Option<u32> {
         let Slot { life, absence, .. } = &self.slots[at];
-        let own = life.as_ref().and_then(|life| Known::of(&life.known, plan.name_of(at)));
-        *absence == Absence::Left || own.is_some_and(|own| own.member.state == State::Left)
+        if let Absence::Left(incarnation) = absence {
+            return Some(*incarnation);
+        }
+        let own = Known::of(&life.as_ref()?.known, plan.name_of(at))?;
+        (own.member.state == State::Left).then_some(own.member.incarnation)
     }
 
     fn carry_out(&mut self, plan: &Plan, from: usize, output: Output) {
@@ -417,7 +420,10 @@ impl World {
             }
             // An application tries again.
             Event::Joined(outcome) if outcome.contacted == 0 => self.join(plan, at),
-            Event::LeftCluster(_) => self.stop(at, Absence::Left),
+            Event::LeftCluster(_) => {
+                let incarnation = self.slots[at].life.as_ref().map_or(0, |life| life.node.incarnation());
+                self.stop(at, Absence::Left(incarnation));
+            }
             Event::NameVote(vote) if vote.verdict == NameVerdict::Lost => {
                 self.stop(at, Absence::VotedOut);
                 let is_rival = |(other, slot): &(usize, &Slot)| {

@@ -50,7 +50,8 @@ pub(crate) enum Absence {
     /// It is there, or was never started.
     None,
     Crashed,
-    Left,
+    /// It left, at this incarnation.
+    Left(u32),
     /// It lost the vote on its name.
     VotedOut,
 }

@@ -151,6 +151,10 @@ impl Network {
                 self.held.push(mail);
                 continue;
             }
+            if let Body::Stream(_, Step::Failed) = mail.body {
+                // No message: a node finds out by itself that a stream is broken.
+                return Some(mail);
+            }
             let fate = if self.is_cut { Fate::IsLost } else { self.fates.pop_front().unwrap_or(Fate::Arrives) };
             if let Some(mail) = self.befall(mail, fate) {
                 return Some(mail);
@@ -204,7 +208,7 @@ impl Network {
             }
             Body::Stream(stream, _) => {
                 self.break_stream((mail.to, stream));
-                Some(Mail { body: Body::Stream(stream, Step::Failed), ..mail })
+                None
             }
         }
     }
@@ -214,6 +218,9 @@ impl Network {
         self.prompt.retain(|mail| !matches!(mail.body, Body::Stream(stream, _) if (mail.to, stream) == end));
         self.send(end.0, Body::Stream(end.1, Step::Failed));
         self.send_step(end, Step::Failed);
+        if let Some(other) = self.ends.remove(&end) {
+            self.disconnect(other);
+        }
     }
 }
 

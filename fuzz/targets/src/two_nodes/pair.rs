@@ -39,8 +39,8 @@ pub(super) struct Slot {
     kind: Kind,
     pub(super) life: Option<Life>,
     lives: u64,
-    /// Whether the last process left.
-    has_left: bool,
+    /// The incarnation at which the last process left.
+    left_at: Option<u32>,
     /// What is on its disk.
     snapshot: Snapshot,
     /// The user events that it delivered since it last started without a snapshot.
@@ -66,7 +66,7 @@ impl Pair {
             kind,
             life: None,
             lives: 0,
-            has_left: false,
+            left_at: None,
             snapshot: Snapshot::new(AfterLeave::Rejoin),
             delivered: BTreeSet::new(),
         };
@@ -97,7 +97,7 @@ impl Pair {
             slot.snapshot = Snapshot::new(AfterLeave::Rejoin);
             slot.delivered.clear();
         }
-        slot.has_left = false;
+        slot.left_at = None;
         slot.lives += 1;
         let identity = Identity::new(NAMES[at], address(at), &Tags::default()).expect("a valid name");
         let seed = self.seed.child(at as u64).child(slot.lives);
@@ -224,17 +224,18 @@ impl Pair {
 
     fn check(&self, at: usize, before: &[Known], state: NodeState) {
         let Some(life) = &self.slots[at].life else { return };
-        let has_left = |addr| !self.is_forged && (0..2).any(|at| address(at) == addr && self.has_left(at));
-        report(check_changes(before, &life.known, has_left));
+        let node_at = |addr| (0..2).find(|&at| !self.is_forged && address(at) == addr);
+        report(check_changes(before, &life.known, |addr| self.left_at(node_at(addr)?)));
         let own = Known::of(before, NAMES[at]).zip(Known::of(&life.known, NAMES[at]));
         report(check_own_leave(state, life.subject.node.state(), own));
     }
 
-    /// Whether a node has declared its leave, and was not started again since.
-    fn has_left(&self, at: usize) -> bool {
+    /// The incarnation at which a node has declared its leave, unless it was started again since.
+    fn left_at(&self, at: usize) -> Option<u32> {
         let slot = &self.slots[at];
         let own = slot.life.as_ref().and_then(|life| Known::of(&life.known, NAMES[at]));
-        slot.has_left || own.is_some_and(|own| own.member.state == State::Left)
+        let left = own.filter(|own| own.member.state == State::Left).map(|own| own.member.incarnation);
+        left.or(slot.left_at)
     }
 
     fn carry_out(&mut self, from: usize, output: Output) {
@@ -272,7 +273,7 @@ impl Pair {
                 }
             }
             Event::LeftCluster(_) => {
-                slot.has_left = true;
+                slot.left_at = slot.life.as_ref().map(|life| life.subject.node.incarnation());
                 self.stop(at);
             }
             _ => {}
