@@ -208,6 +208,19 @@ mod tests {
     }
 
     #[test]
+    fn streams_that_have_ended_do_not_count_towards_the_total_limit() {
+        let mut door = Door::new();
+        for n in 0..STREAMS_INBOUND_MAX {
+            let ended = door.accept(other(n));
+            assert!(matches!(door.streams.expire(ended), Step::InboundEnded { fault: None }));
+        }
+        let live = door.accept(other(0));
+        door.accept(other(1));
+        assert_eq!(door.closed, []);
+        assert!(door.is_live(live));
+    }
+
+    #[test]
     fn a_dripping_stream_is_evicted_after_silent_ones_and_before_quick_ones() {
         let mut door = Door::new();
         let quick = door.accept(HOSTILE);

@@ -72,6 +72,18 @@ fn a_snapshot_says_who_is_alive_who_failed_and_how_late_it_is() {
 }
 
 #[test]
+fn a_member_that_left_is_not_alive_in_the_snapshot() {
+    let mut cluster = Cluster::with_snapshot();
+    cluster.command(1, |node, now, out| node.leave(now, out)).unwrap();
+    cluster.run(Duration::from_secs(20));
+    assert_eq!(cluster.status(0, 1), Some(Status::Left));
+    let snapshot = cluster.snapshot(0);
+    let names: Vec<String> = snapshot.alive().map(|(name, _)| name.to_string()).collect();
+    assert_eq!(names, ["node-0", "node-2"]);
+    assert_eq!(snapshot.failed_members().count(), 0);
+}
+
+#[test]
 fn a_record_comes_before_the_event_that_it_is_about() {
     let mut out = Outbox::new();
     let identity = Identity::new("node-0", addr(0), &Tags::default()).unwrap();
