@@ -466,6 +466,14 @@ mod tests {
     }
 
     #[test]
+    fn a_set_of_almost_all_characters_is_counted_as_all() {
+        for name in ["Any", "assigned", "Un_assigned", "other", "C", "cn"] {
+            assert_eq!(set_chars(name), u32::from(char::MAX) as usize, "{name}");
+        }
+        assert_eq!((set_chars("Lu"), set_chars("N"), set_chars("Greek")), (12_000, 12_000, 145_000));
+    }
+
+    #[test]
     fn classes_and_boundaries_are_ascii() {
         for (expression, text) in [("\\d", "٣"), ("\\w", "é"), ("\\s", "\u{a0}"), ("[\\w]", "é"), ("\\s", "\x0b")] {
             assert!(!matches(expression, text), "{expression} {text}");

@@ -105,6 +105,17 @@ mod tests {
 
     const ALIVE: Claim = Claim::Alive { unchanged: false, direct: false };
 
+    #[test]
+    fn at_the_greatest_incarnation_a_live_member_is_news_with_new_tags_only() {
+        assert!(counts_at_the_end(State::Alive, u32::MAX, u32::MAX, false));
+        assert!(!counts_at_the_end(State::Alive, u32::MAX, u32::MAX, true));
+        assert!(!counts_at_the_end(State::Alive, u32::MAX, u32::MAX - 1, false));
+        assert!(!counts_at_the_end(State::Alive, u32::MAX - 1, u32::MAX - 1, false));
+        assert!(
+            counts_at_the_end(State::Left, u32::MAX, 1, true) && !counts_at_the_end(State::Left, u32::MAX, 0, true)
+        );
+    }
+
     /// All states against all claims about another member, with a lower, an equal and a higher incarnation.
     #[test]
     fn the_table_for_another_member() {

@@ -263,6 +263,14 @@ fn the_room_reserved_for_a_state_is_about_what_it_takes() {
 }
 
 #[test]
+fn a_recent_event_of_a_push_pull_is_not_counted_as_old() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.merge(clocks(1, 1, 1), &[], &[event(1, "x")], false);
+    assert_eq!(lone.events(), ["user x"]);
+    assert_eq!(lone.dropped(DropReason::OldEvent), 0);
+}
+
+#[test]
 fn a_push_pull_with_more_events_than_the_ring_holds_is_read_no_further() {
     let mut lone = Lone::lan(&["b"]);
     let events = vec![event(1, "x"); 40_000];

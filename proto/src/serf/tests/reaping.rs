@@ -114,6 +114,17 @@ fn no_reconnect_is_tried_without_a_failed_member() {
 }
 
 #[test]
+fn an_erased_member_leaves_no_bytes_of_its_early_intent() {
+    let mut lone = Lone::lan(&[]);
+    lone.hear_join("b", 5);
+    assert!(lone.serf.intents.early_bytes() > 0);
+    lone.alive("b");
+    lone.gone("b");
+    lone.hear_prune("b", 6);
+    assert_eq!(lone.serf.intents.early_bytes(), 0);
+}
+
+#[test]
 fn a_second_early_intent_of_a_name_waits_its_whole_time() {
     let mut lone = Lone::lan(&[]);
     lone.hear_join("b", 5);
