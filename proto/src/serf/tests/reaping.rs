@@ -117,11 +117,15 @@ fn no_reconnect_is_tried_without_a_failed_member() {
 fn an_erased_member_leaves_no_bytes_of_its_early_intent() {
     let mut lone = Lone::lan(&[]);
     lone.hear_join("b", 5);
-    assert!(lone.serf.intents.early_bytes() > 0);
+    let bytes = lone.serf.intents.early_bytes();
+    assert!(bytes > 0);
     lone.alive("b");
     lone.gone("b");
+    // Erases the member, and is then an early intent itself.
     lone.hear_prune("b", 6);
-    assert_eq!(lone.serf.intents.early_bytes(), 0);
+    assert_eq!((lone.serf.intents.early(), lone.serf.intents.early_bytes()), (1, bytes));
+    lone.run(secs(350));
+    assert_eq!((lone.serf.intents.early(), lone.serf.intents.early_bytes()), (0, 0));
 }
 
 #[test]
