@@ -141,6 +141,21 @@ mod tests {
     }
 
     #[test]
+    fn a_message_with_a_long_head_is_not_compressed_to_its_own_length() {
+        let noise: [u8; 200] = crate::rng::Rng::stream(&crate::rng::Seed::from_u64(1), 0).bytes();
+        for noise in (0..noise.len()).map(|len| &noise[..len]) {
+            for zeros in 0..100 {
+                let bytes = [noise, &vec![0; zeros]].concat();
+                assert!(
+                    packed(&bytes).is_none_or(|message| message.len() < bytes.len()),
+                    "{} and {zeros}",
+                    noise.len()
+                );
+            }
+        }
+    }
+
+    #[test]
     fn every_form_of_the_length_is_written_and_read() {
         for len in [60, 1_000, 600_000] {
             let bytes: Vec<u8> = (0..len).map(|at: u32| at.wrapping_mul(at / 7).to_be_bytes()[2] & 3).collect();

@@ -64,11 +64,9 @@ pub(super) fn decode(data: &[u8], limit: usize, begins: &mut Vec<u32>, out: &mut
         if !is_full {
             next += 1;
             if next == 1 << width {
-                if width == WIDTH_MAX {
-                    (is_full, next) = (true, CODES - 1);
-                } else {
-                    width += 1;
-                }
+                // From now on every code is known: it has no more bits than `next` had.
+                is_full = width == WIDTH_MAX;
+                width = (width + 1).min(WIDTH_MAX);
             }
         }
     }
@@ -349,7 +347,22 @@ mod tests {
     fn an_encoder_gives_up_at_its_limit() {
         let mut rng = crate::rng::Rng::stream(&crate::rng::Seed::from_u64(1), 0);
         let noise: [u8; 4_000] = rng.bytes();
-        assert!(!encode([&noise, &[]], 3_000, &mut vec![], &mut vec![]));
+        for limit in [1, 101, 1_002, 3_003] {
+            let mut out = vec![9; 50];
+            assert!(!encode([&noise, &[]], limit, &mut vec![], &mut out));
+            assert!(out.len() <= 50 + limit + 4, "{} of {limit} bytes", out.len());
+        }
+    }
+
+    #[test]
+    fn the_limit_of_the_decoder_does_not_count_what_the_output_had_before() {
+        for bytes in [&b"abcdefgh"[..], b"aaaaaaaaaaaaaaa"] {
+            let data = encoded(bytes);
+            let mut out = vec![1, 2, 3];
+            assert_eq!(decode(&data, bytes.len(), &mut vec![], &mut out), Ok(()));
+            assert_eq!(out, [&[1, 2, 3], bytes].concat());
+            assert_eq!(decode(&data, bytes.len() - 1, &mut vec![], &mut vec![1, 2, 3]), Err(Damaged));
+        }
     }
 
     proptest! {

@@ -251,6 +251,17 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_message_that_a_peer_accepts_is_sealed_and_no_longer_one() {
+        let keyring = Keyring::new([Key::new(b"0123456789abcdef").unwrap()]).unwrap();
+        let config = EnvelopeConfig { keyring, ..EnvelopeConfig::default() };
+        let mut envelope = Envelope::new(config, &Seed::from_u64(1));
+        let longest = STREAM_MESSAGE_BYTES_MAX - crypt::OVERHEAD_BYTES;
+        let sealed = envelope.seal_record(alloc::vec![7; longest], Direction::Request).unwrap();
+        assert_eq!(encrypted_end(&sealed), Ok(Some(sealed.len())));
+        assert_eq!(envelope.seal_record(alloc::vec![7; longest + 1], Direction::Request), None);
+    }
+
+    #[test]
     fn the_inflated_size_never_exceeds_what_any_message_may_have() {
         assert_eq!(inflated_bytes_max(0), STREAM_INFLATED_FREE_BYTES);
         assert_eq!(inflated_bytes_max(1), STREAM_INFLATED_FREE_BYTES + STREAM_INFLATION_MAX);

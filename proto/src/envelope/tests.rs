@@ -42,6 +42,24 @@ fn a_packet_never_exceeds_its_size_and_a_frame_too_long_changes_nothing() {
 }
 
 #[test]
+fn a_frame_that_fills_the_packet_is_taken_and_one_byte_more_is_not() {
+    let mut buffers = PacketBuffers::new();
+    let room = Packer::new(&mut buffers, 100).room();
+    let frame = vec![1; room + 1];
+    let adds: [fn(&mut Packer<'_>, &[u8]) -> Result<(), Full>; 3] = [
+        |packer, frame| packer.frame(|w| w.put(frame)),
+        |packer, frame| packer.copy(frame),
+        |packer, frame| packer.join(&frame[..9], &frame[9..]),
+    ];
+    for add in adds {
+        let mut packer = Packer::new(&mut buffers, 100);
+        assert_eq!(add(&mut packer, &frame), Err(Full));
+        assert_eq!(add(&mut packer, &frame[..room]), Ok(()));
+        assert_eq!(packer.finish().bytes(), room);
+    }
+}
+
+#[test]
 fn no_more_than_255_frames_go_into_one_packet() {
     let mut buffers = PacketBuffers::new();
     let mut packer = Packer::new(&mut buffers, 60_000);
@@ -243,6 +261,19 @@ fn compressed(bytes: &[u8], times: u32) -> Vec<u8> {
         message.resize(message.len() + 2_000, 0);
     }
     message
+}
+
+#[test]
+fn a_packet_is_sealed_compressed_if_that_makes_it_shorter() {
+    let (frames, mut compressing) = ([vec![7; 300], vec![7; 200]], envelope("", [], true));
+    let datagram = sealed_by(&mut compressing, &frames, false);
+    assert_eq!((datagram[0], datagram.len() < 100), (compress::TYPE, true), "{} bytes", datagram.len());
+    assert_eq!(
+        opened(&compressing, &datagram),
+        opened(&compressing, &sealed_by(&mut envelope("", [], false), &frames, false))
+    );
+    let noise = vec![(0..200).collect::<Vec<u8>>()];
+    assert_eq!(sealed_by(&mut compressing, &noise, false), noise[0]);
 }
 
 #[test]
