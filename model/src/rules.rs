@@ -111,9 +111,9 @@ impl Known {
     }
 }
 
-/// Checks what one node knows after a call against what it knew before. `left_at` returns the incarnation at which the node
-/// at an address has declared its leave, unless it was started again. Who knows it as left at a lesser one knows of an
-/// earlier leave only.
+/// Checks what one node knows after a call against what it knew before. `left_at` returns, for the address of a node
+/// that has declared its leave and was not started again, the least incarnation at which a view shows this leave, not an
+/// earlier one.
 pub fn check_changes(
     before: &[Known],
     after: &[Known],

@@ -352,14 +352,14 @@ impl World {
         changes.into_iter().chain(leave).for_each(|finding| self.note(finding));
     }
 
-    /// The incarnation at which a node has declared its leave, unless it was started again since.
+    /// The least incarnation at which a view that shows a node as left shows its last leave, unless it was started again
+    /// since. A node that was started once has left once.
     fn left_at(&self, plan: &Plan, at: usize) -> Option<u32> {
-        let Slot { life, absence, .. } = &self.slots[at];
-        if let Absence::Left(incarnation) = absence {
-            return Some(*incarnation);
-        }
-        let own = Known::of(&life.as_ref()?.known, plan.name_of(at))?;
-        (own.member.state == State::Left).then_some(own.member.incarnation)
+        let Slot { life, lives, absence } = &self.slots[at];
+        let own = life.as_ref().and_then(|life| Known::of(&life.known, plan.name_of(at)));
+        let declared = own.filter(|own| own.member.state == State::Left).map(|own| own.member.incarnation);
+        let left = if let Absence::Left(incarnation) = absence { Some(*incarnation) } else { declared };
+        left.map(|incarnation| if *lives == 1 { 0 } else { incarnation })
     }
 
     fn carry_out(&mut self, plan: &Plan, from: usize, output: Output) {

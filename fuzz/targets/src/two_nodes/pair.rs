@@ -230,12 +230,13 @@ impl Pair {
         report(check_own_leave(state, life.subject.node.state(), own));
     }
 
-    /// The incarnation at which a node has declared its leave, unless it was started again since.
+    /// The least incarnation at which a view that shows a node as left shows its last leave, unless it was started again
+    /// since. A node that was started once has left once.
     fn left_at(&self, at: usize) -> Option<u32> {
         let slot = &self.slots[at];
         let own = slot.life.as_ref().and_then(|life| Known::of(&life.known, NAMES[at]));
         let left = own.filter(|own| own.member.state == State::Left).map(|own| own.member.incarnation);
-        left.or(slot.left_at)
+        left.or(slot.left_at).map(|incarnation| if slot.lives == 1 { 0 } else { incarnation })
     }
 
     fn carry_out(&mut self, from: usize, output: Output) {
