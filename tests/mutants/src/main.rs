@@ -127,9 +127,11 @@ fn write<'a>(
     while let Some(part) = parts.next_if(|part| part.range.start >= range.start && part.range.end <= range.end) {
         to.push_str(&source[at..part.range.start]);
         let mut inner = String::new();
-        write(source, part.range.clone(), parts, &mut inner);
-        let written = part.change.write(&inner);
-        to.push_str(&written);
+        // An empty one has nothing in it, not even those at the same place.
+        if !part.range.is_empty() {
+            write(source, part.range.clone(), parts, &mut inner);
+        }
+        to.push_str(&part.change.write(&inner));
         at = part.range.end;
     }
     to.push_str(&source[at..range.end]);
@@ -308,6 +310,18 @@ impl<'ast> Visit<'ast> for Finder<'_> {
             }
         }
         visit::visit_arm(self, arm);
+    }
+
+    // What the compiler evaluates cannot be switched.
+    fn visit_item_const(&mut self, _: &'ast syn::ItemConst) {}
+    fn visit_impl_item_const(&mut self, _: &'ast syn::ImplItemConst) {}
+    fn visit_trait_item_const(&mut self, _: &'ast syn::TraitItemConst) {}
+    fn visit_item_static(&mut self, _: &'ast syn::ItemStatic) {}
+    fn visit_type_array(&mut self, _: &'ast syn::TypeArray) {}
+    fn visit_expr_const(&mut self, _: &'ast syn::ExprConst) {}
+    fn visit_variant(&mut self, _: &'ast syn::Variant) {}
+    fn visit_expr_repeat(&mut self, expr: &'ast syn::ExprRepeat) {
+        self.visit_expr(&expr.expr);
     }
 
     fn visit_expr_match(&mut self, expr: &'ast syn::ExprMatch) {
