@@ -60,6 +60,53 @@ fn a_frame_that_fills_the_packet_is_taken_and_one_byte_more_is_not() {
 }
 
 #[test]
+fn the_layers_take_as_many_bytes_as_they_say() {
+    for (label, keys) in [("", &[][..]), ("", &[1]), ("dc1", &[]), ("dc1", &[1])] {
+        let mut envelope = envelope(label, keys.iter().copied(), false);
+        assert_eq!(
+            sealed_by(&mut envelope, &[vec![1; 9]], false).len(),
+            9 + envelope.overhead_bytes(),
+            "{label} {keys:?}"
+        );
+    }
+}
+
+#[test]
+fn an_unreadable_datagram_looks_encrypted_if_it_is_long_and_begins_with_a_version_and_there_is_no_key() {
+    let looks = |keys: &[u8], first, len| {
+        let mut datagram = vec![9; len];
+        datagram[0] = first;
+        envelope("", keys.iter().copied(), false).may_be_encrypted(&datagram)
+    };
+    let least = crypt::OVERHEAD_BYTES + 1;
+    assert!(looks(&[], 0, least) && looks(&[], 1, least));
+    assert!(!looks(&[], 2, least) && !looks(&[], 1, least - 1) && !looks(&[1], 1, least) && !looks(&[1], 1, least - 1));
+}
+
+#[test]
+fn only_a_message_of_several_frames_is_a_compound() {
+    let is_compound = |bytes: &[u8]| split(bytes).map(|parts| parts.is_compound());
+    assert_eq!(is_compound(&seal_frames(&[vec![1]], false)), Ok(false));
+    assert_eq!(is_compound(&seal_frames(&[vec![1], vec![2]], false)), Ok(true));
+}
+
+#[test]
+fn a_packer_is_empty_until_its_first_frame() {
+    let mut buffers = PacketBuffers::new();
+    let mut packer = Packer::new(&mut buffers, 100);
+    assert!(packer.is_empty());
+    packer.copy(&[1]).unwrap();
+    assert!(!packer.is_empty());
+}
+
+#[test]
+fn keyrings_are_equal_if_they_have_the_same_keys_in_the_same_order() {
+    let ring = |keys: &[u8]| Keyring::new(keys.iter().map(|byte| key(*byte))).unwrap();
+    assert!(ring(&[1, 2]) == ring(&[1, 2]));
+    assert!(ring(&[1, 2]) != ring(&[2, 1]) && ring(&[1]) != ring(&[1, 2]));
+}
+
+#[test]
 fn no_more_than_255_frames_go_into_one_packet() {
     let mut buffers = PacketBuffers::new();
     let mut packer = Packer::new(&mut buffers, 60_000);
