@@ -351,6 +351,12 @@ impl Roster {
         self.used
     }
 
+    /// Uses up the memory for members.
+    #[cfg(test)]
+    pub(crate) const fn use_all(&mut self) {
+        self.used = MEMBERS_BYTES_MAX;
+    }
+
     /// Whether `bytes` more would fit.
     pub(crate) const fn has_room(&self, bytes: usize) -> bool {
         self.used + bytes <= MEMBERS_BYTES_MAX

@@ -155,6 +155,14 @@ mod tests {
     use crate::config::Options;
 
     #[test]
+    fn one_confirmation_is_enough_where_one_is_wanted_and_none_where_none_is() {
+        let of = |confirmations, wanted| {
+            timeout(confirmations, wanted, Duration::from_secs(4), Duration::from_secs(24)).as_secs()
+        };
+        assert_eq!((of(0, 0), of(0, 1), of(1, 1), of(0, 2), of(2, 2)), (4, 24, 4, 24, 4));
+    }
+
+    #[test]
     fn the_least_timeout_is_memberlists() {
         let lan = Options::lan().swim;
         let ms = |n| least_timeout(&lan, n).as_millis();

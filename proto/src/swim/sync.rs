@@ -75,7 +75,7 @@ impl Swim {
 
     /// Requests a push/pull with a random member. Ours: not if it would find nothing, because the member compares
     /// digests on every probe, and all digests agreed with ours within the interval.
-    fn push_pull_with_any(&self, core: &mut Core, interval: Duration) {
+    pub(super) fn push_pull_with_any(&self, core: &mut Core, interval: Duration) {
         let alive = |swim: &Self, idx| swim.members.row(idx).state == Some(State::Alive);
         let chosen = self.choose_by_zone(&mut core.rng.gossip, 1, alive);
         let Some(&idx) = chosen.first() else { return };

@@ -1,8 +1,10 @@
 //! The membership layer with a [`Core`] only: messages and time in; unicasts, notifications and events out.
 
 mod accusations;
+mod admission;
 mod broadcasts;
 mod floods;
+mod forged_leaves;
 mod incarnations;
 mod invariants;
 mod members;
@@ -10,6 +12,7 @@ mod probes;
 mod relays;
 mod states;
 mod takeovers;
+mod zones;
 
 use alloc::format;
 use alloc::string::{String, ToString};

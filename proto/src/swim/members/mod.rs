@@ -79,7 +79,7 @@ impl Members {
         self.not_alive.remove(&idx);
         self.log.remove(idx);
         // Rows exist for all indices up to this one before `change` indexes them.
-        self.grow(core, idx);
+        self.grow(core);
         self.change(&core.roster, idx, |row| (row.state, row.incarnation) = (Some(State::Alive), incarnation));
         if idx == self.me {
             self.note_own_zone(&core.roster);
@@ -178,7 +178,7 @@ impl Members {
     ) {
         // Read first: `alive_at` falls back to the row, which changes below.
         let (alive_at, accuser) = (self.alive_at(idx), accuser.clone());
-        self.grow(core, idx);
+        self.grow(core);
         self.raise(core, idx, by.incarnation);
         self.change(&core.roster, idx, |row| row.state = Some(state));
         let (since, challenged_at) = (core.now, core.now);
@@ -228,8 +228,8 @@ impl Members {
     }
 
     /// Grows the table to the roster's size.
-    fn grow(&mut self, core: &Core, idx: MemberIdx) {
-        self.rows.grow(core.roster.len().max(idx.at() + 1));
+    fn grow(&mut self, core: &Core) {
+        self.rows.grow(core.roster.len());
     }
 
     /// The index of this node.

@@ -237,7 +237,7 @@ impl Swim {
 
     /// The members that are asked to ping a silent one. With zones, near ones for a near target if there are enough: their
     /// pings do not leave the zone. A far target is pinged by members of any zone, on as many paths as possible.
-    fn choose_helpers(
+    pub(super) fn choose_helpers(
         &self,
         core: &mut Core,
         target: MemberIdx,

@@ -153,3 +153,75 @@ fn the_first_transmission_of_a_state_ends_its_wait_in_the_queue() {
     assert_eq!(waits.count() - before.count(), 1);
     assert_eq!(waits.sum() - before.sum(), Duration::from_millis(120));
 }
+
+#[test]
+fn a_dead_member_is_sent_gossip_from_its_death_on_however_long_the_node_has_run() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    lone.core.now = Instant::ZERO + secs(10_000);
+    lone.hear(dead("b", 1, "c"));
+    assert_eq!(lone.swim.gossip_targets(&mut lone.core).len(), 2);
+    lone.core.now = Instant::ZERO + secs(10_031);
+    assert_eq!(lone.swim.gossip_targets(&mut lone.core), [lone.idx("c")]);
+}
+
+#[test]
+fn who_joins_a_cluster_keeps_only_its_own_state_in_the_queue() {
+    let mut lone = Lone::lan(&[]);
+    ["b", "c"].iter().for_each(|name| lone.hear(alive(name, 1)));
+    lone.swim.broadcast_own(&lone.core);
+    assert_eq!(lone.queued().len(), 3);
+    lone.swim.leave_announcement_to(lone.idx("b"));
+    assert_eq!(lone.queued(), ["alive a@1", "alive c@1"]);
+    lone.swim.keep_only_own_broadcast();
+    assert_eq!(lone.queued(), ["alive a@1"]);
+}
+
+#[test]
+fn what_others_repeat_counts_as_sent_while_packets_are_full_and_all_members_compare_digests() {
+    let names: Vec<String> = (0..200).map(|number| format!("m{number}")).collect();
+    for (versions, compare) in [(Versions::OURS, true), (Versions::HASHICORP, false)] {
+        let mut lone = Lone::lan(&[]);
+        lone.hear(Message::Alive(Alive { incarnation: 1, peer: PeerRef { versions, ..announcement("b") } }));
+        assert_eq!(lone.swim.all_compare_digests(), compare);
+        names.iter().for_each(|name| lone.hear(alive(name, 1)));
+        lone.swim.broadcast_own(&lone.core);
+        let repeat = |lone: &mut Lone, name: &str| {
+            let idx = lone.idx(name);
+            (0..40).for_each(|_| lone.swim.alive_as_known(&mut lone.core, Origin::Packet(addr("z")), idx, 1));
+        };
+        let before = lone.queued();
+        repeat(&mut lone, "m7");
+        assert_eq!(lone.queued(), before, "no packet was full");
+        lone.swim.begin_round();
+        lone.packet_of(200);
+        lone.swim.end_round();
+        let before = lone.queued();
+        repeat(&mut lone, "a");
+        assert_eq!(lone.queued(), before, "only we know who has heard of us");
+        repeat(&mut lone, "m7");
+        assert_eq!(lone.queued() == before, !compare, "the repeated goes later, or out");
+        let before = lone.queued();
+        lone.hear(alive("m8", 2));
+        let raised = lone.queued();
+        assert_ne!(raised, before);
+        repeat(&mut lone, "m8");
+        assert_eq!(lone.queued(), raised, "what is repeated is older");
+        lone.hear(dead("b", 1, "m1"));
+        assert!(lone.swim.all_compare_digests());
+    }
+}
+
+#[test]
+fn each_codec_writes_the_first_alive_message_of_a_member_in_its_own_way() {
+    let mut lone = Lone::lan(&[]);
+    lone.hear(alive("b", 1));
+    for codec in [Codec::Native, Codec::HashiCorp] {
+        let (mut lone, mut buffers) = (lone.clone(), PacketBuffers::new());
+        let mut packer = Packer::new(&mut buffers, 1400);
+        lone.swim.fill(&mut lone.core, codec, |_| 0, &mut packer);
+        let packed = packer.finish();
+        let bytes = seal(packed, Caps { checksum: false }, &mut buffers);
+        let frames: Vec<_> = split(&bytes).unwrap().map(|frame| (Codec::of(frame[0]), Codec::decode(frame))).collect();
+        assert!(frames.contains(&(codec, Ok(alive("b", 1)))), "{codec:?} {frames:?}");
+    }
+}

@@ -1,4 +1,5 @@
 use super::*;
+use crate::swim::members::live_hash;
 
 #[test]
 fn a_newcomer_joins_and_is_gossiped() {
@@ -206,4 +207,27 @@ fn one_member_too_many_is_ignored_and_counted() {
     }
     lone.hear(alive("c", 1));
     assert_eq!((lone.state("c"), lone.dropped(DropReason::Limit)), (None, 1));
+}
+
+#[test]
+fn a_name_that_only_the_roster_knows_can_be_forgotten() {
+    let mut lone = Lone::lan(&["b"]);
+    let idx = lone.core.roster.intern("c").unwrap();
+    assert_eq!(idx.at(), lone.swim.members.len());
+    lone.swim.members.forget(&lone.core, idx);
+    assert_eq!(lone.swim.members_known(), 2);
+}
+
+#[test]
+fn the_hash_of_a_live_member_depends_on_all_bits_of_its_record_and_of_the_salt() {
+    let lone = Lone::lan(&["b", "c"]);
+    let hash = |name: &str, salt| {
+        let idx = lone.idx(name);
+        live_hash(lone.core.roster.hashes(idx), lone.swim.members.row(idx), salt)
+    };
+    for salt in [0, u64::MAX, 1 << 63, 1] {
+        assert_ne!(hash("b", salt), hash("c", salt), "{salt:x}");
+    }
+    assert_ne!(hash("b", 0), hash("b", 1 << 63));
+    assert_ne!(hash("b", 0), hash("b", 1));
 }

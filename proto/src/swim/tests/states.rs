@@ -158,3 +158,48 @@ fn one_live_member_at_a_time_is_asked_for_its_state_and_not_before_a_whole_inter
     lone.run(secs(300));
     assert_eq!(lone.wanted().len(), 10);
 }
+
+#[test]
+fn our_state_takes_precedence_at_a_higher_incarnation_and_at_the_same_if_the_member_is_gone() {
+    let mut lone = Lone::lan(&["b", "c", "d"]);
+    lone.hear(alive("b", 5));
+    lone.hear(dead("c", 1, "d"));
+    lone.hear(suspect("d", 1, "b"));
+    _ = lone.core.roster.intern("e");
+    let precedes = |name: &str, state, incarnation| {
+        let record = native::encode_record(announcement(name));
+        let alive = native::PartialAlive { incarnation, name: name.as_bytes(), record: &record };
+        lone.swim.takes_precedence(lone.idx(name), &native::StateEntry { state, alive, ltime: 0, leaving: false })
+    };
+    for (incarnation, expected) in [(4, true), (5, false), (6, false)] {
+        assert_eq!(precedes("b", State::Alive, incarnation), expected, "b@5 against {incarnation}");
+    }
+    assert!(precedes("c", State::Alive, 1) && !precedes("c", State::Alive, 2) && precedes("c", State::Alive, 0));
+    assert!(!precedes("c", State::Dead, 1), "both hold it as gone");
+    assert!(!precedes("d", State::Alive, 1) && !precedes("b", State::Dead, 5));
+    assert!(!precedes("e", State::Alive, 0), "it is no member here");
+}
+
+#[test]
+fn a_push_pull_with_a_member_whose_digest_was_equal_lately_is_left_out() {
+    let asks = |versions, agreed: Option<u64>, disagreed: Option<u64>, now| {
+        let mut lone = Lone::lan(&[]);
+        lone.hear(Message::Alive(Alive { incarnation: 1, peer: PeerRef { versions, ..announcement("b") } }));
+        for (at, agree) in [(agreed, true), (disagreed, false)] {
+            if let Some(at) = at {
+                lone.core.now = Instant::ZERO + secs(at);
+                if agree { lone.swim.agreed(lone.core.now) } else { lone.swim.disagreed(lone.core.now) }
+            }
+        }
+        lone.core.now = Instant::ZERO + secs(now);
+        lone.wanted();
+        lone.swim.push_pull_with_any(&mut lone.core, secs(30));
+        !lone.wanted().is_empty()
+    };
+    let ours = Versions::OURS;
+    assert!(asks(ours, None, None, 5), "no digest was compared yet");
+    assert!(!asks(ours, Some(100), None, 130) && asks(ours, Some(100), None, 131));
+    assert!(asks(ours, Some(100), Some(105), 110), "another differed");
+    assert!(!asks(ours, Some(140), Some(105), 150), "that was long ago");
+    assert!(asks(Versions::HASHICORP, Some(100), None, 110), "it compares none");
+}
