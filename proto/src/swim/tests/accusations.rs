@@ -13,6 +13,15 @@ fn evidence_is_kept_for_the_latest_members_and_dropped_when_alive_again() {
 }
 
 #[test]
+fn a_suspicion_after_a_refutation_has_accusers_of_its_own() {
+    let mut lone = Lone::lan(&FIVE);
+    lone.hear(suspect("b", 1, "c"));
+    lone.hear(alive("b", 2));
+    ["d", "e"].iter().for_each(|from| lone.hear(suspect("b", 2, from)));
+    assert_eq!(*lone.swim.accused(lone.idx("b")).unwrap().accusers, ["d", "e"].map(Name::from));
+}
+
+#[test]
 fn accusers_are_remembered_as_far_as_they_count_also_after_the_death() {
     let mut lone = Lone::lan(&["b", "c", "d", "e", "f", "g"]);
     ["c", "d", "e", "d"].iter().for_each(|from| lone.hear(suspect("b", 1, from)));

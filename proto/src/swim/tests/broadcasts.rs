@@ -121,6 +121,9 @@ fn with_fewer_members_than_targets_all_of_them_are_chosen() {
     let mut alone = Lone::lan(&[]);
     assert_eq!(alone.swim.gossip_targets(&mut alone.core), []);
     assert!(!alone.swim.has_receiver());
+    let mut last = Lone::lan(&["b"]);
+    last.hear(dead("b", 1, "a"));
+    assert!(last.swim.has_receiver(), "the dead are gossiped to for a while");
 }
 
 #[test]

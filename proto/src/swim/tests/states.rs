@@ -140,6 +140,10 @@ fn the_room_reserved_for_the_states_is_about_what_they_take() {
     let lone = Lone::lan(&["b", "c", "d", "e"]);
     let (written, reserved) = (lone.own_states().len(), lone.swim.states_bytes(&lone.core, Codec::Native));
     assert!((written..2 * written).contains(&reserved), "{reserved} for {written}");
+    let mut written = vec![];
+    lone.swim.write_states(&lone.core, Codec::HashiCorp, &mut written);
+    let (written, reserved) = (written.len(), lone.swim.states_bytes(&lone.core, Codec::HashiCorp));
+    assert!((written..2 * written).contains(&reserved), "{reserved} for {written}");
 }
 
 #[test]
@@ -199,6 +203,7 @@ fn a_push_pull_with_a_member_whose_digest_was_equal_lately_is_left_out() {
     let ours = Versions::OURS;
     assert!(asks(ours, None, None, 5), "no digest was compared yet");
     assert!(!asks(ours, Some(100), None, 130) && asks(ours, Some(100), None, 131));
+    assert!(!asks(ours, Some(5), None, 10), "none has differed yet");
     assert!(asks(ours, Some(100), Some(105), 110), "another differed");
     assert!(!asks(ours, Some(140), Some(105), 150), "that was long ago");
     assert!(asks(Versions::HASHICORP, Some(100), None, 110), "it compares none");

@@ -99,6 +99,37 @@ fn of_two_takeovers_the_first_is_pending_and_its_newer_record_replaces_it() {
 }
 
 #[test]
+fn the_first_of_two_claims_at_one_incarnation_counts_and_the_other_is_a_repeat() {
+    let mut lone = claimed(State::Left);
+    let repeats = lone.core.stats.repeats_in;
+    let peer = PeerRef { addr: elsewhere(), meta: b"other", ..announcement("b") };
+    lone.hear(Message::Alive(Alive { incarnation: 1, peer }));
+    assert_eq!(lone.core.stats.repeats_in, repeats + 1);
+    lone.run(secs(1));
+    assert_eq!(lone.core.roster.peer(lone.idx("b")).unwrap().meta(), NO_TAGS);
+}
+
+#[test]
+fn a_claim_at_incarnation_zero_asks_nobody() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.hear(dead("b", 1, "b"));
+    lone.hear(moved("b", 0, elsewhere()));
+    assert_eq!((asked(&mut lone), lone.swim.takeovers.len()), (None, 0));
+}
+
+#[test]
+fn a_claim_ends_with_the_member_whose_name_it_claims() {
+    let mut lone = claimed(State::Left);
+    lone.core.roster.hold(lone.idx("b"), Holder::Serf);
+    lone.core.roster.use_all();
+    let bytes = lone.core.roster.cost_of(announcement("b"));
+    let keep = lone.idx("c");
+    assert!(lone.swim.make_room(&mut lone.core, bytes, Some(keep)));
+    assert_eq!((lone.state("b"), lone.state("c")), (None, Some(State::Alive)));
+    assert_eq!(lone.swim.takeovers.len(), 0);
+}
+
+#[test]
 fn no_more_claims_than_the_bound_wait_at_a_time() {
     let names: Vec<String> = (0..65).map(|number| format!("m{number}")).collect();
     let mut lone = Lone::lan(&names.iter().map(String::as_str).collect::<Vec<_>>());

@@ -4,7 +4,14 @@ use super::*;
 
 /// This node is in zone `east`, with `near` others `n0`, …; `far` members `f0`, … are in zone `west`.
 fn zoned(near: usize, far: usize) -> Lone {
-    let options = Options::lan().with(|options| options.swim.zone_tag = "zone".into());
+    zoned_with(3, near, far)
+}
+
+fn zoned_with(bridges: u32, near: usize, far: usize) -> Lone {
+    let options = Options::lan().with(|options| {
+        options.swim.zone_tag = "zone".into();
+        options.swim.zone_bridges = bridges;
+    });
     let mut lone = Lone::still(options, &[]);
     for (letter, count, zone) in [("n", near, "east"), ("f", far, "west")] {
         for number in 0..count {
@@ -57,11 +64,14 @@ fn gossip_goes_to_three_others_of_which_few_are_far() {
 #[test]
 fn where_there_are_too_few_near_members_or_too_few_far_ones_the_others_take_their_places() {
     for (near, far) in [(1, 5), (5, 1), (2, 1)] {
-        let mut lone = zoned(near, far);
-        for mut tick in targets(&mut lone, 50) {
-            tick.sort_unstable();
-            tick.dedup();
-            assert_eq!(tick.len(), 3, "{near} near, {far} far: {tick:?}");
+        // All are bridges, which send half of theirs to other zones, and none is.
+        for bridges in [1000, 0] {
+            let mut lone = zoned_with(bridges, near, far);
+            for mut tick in targets(&mut lone, 50) {
+                tick.sort_unstable();
+                tick.dedup();
+                assert_eq!(tick.len(), 3, "{bridges} bridges, {near} near, {far} far: {tick:?}");
+            }
         }
     }
 }
