@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 use std::collections::BTreeMap;
 
+use serf_proto::internals::state;
 use serf_proto::limits::{STREAMS_INBOUND_MAX, STREAMS_UNFINISHED_BYTES_MAX};
 use serf_proto::{Clocks, Config, Coordinate, Name, Node, Snapshot, Status};
 
@@ -37,6 +38,7 @@ impl Invariants {
             findings.extend(cost.map(|finding| (id, finding)));
         }
         findings.extend(balanced(world).map(|finding| (0, finding)));
+        findings.extend(digest_differs_from_view(world));
         if !is_hostile {
             // A forged leave with prune makes members forget.
             findings.extend(self.forgotten(world).map(|member| (0, Finding::Forgotten { member })));
@@ -131,6 +133,34 @@ fn bounded(node: &Node) -> Option<Finding> {
     beyond.next().map(|(of, used, limit)| Finding::UsageExceeded { of, used, limit })
 }
 
+/// Looks for two nodes with equal digests and different views, or the reverse: the difference would never be repaired, or
+/// in vain. Compares up to [`VIEWS_COMPARED`] nodes, because a view costs as much as all members.
+fn digest_differs_from_view(world: &World) -> Option<(u32, Finding)> {
+    let up = world.all(HostState::Up);
+    let every = up.len().div_ceil(VIEWS_COMPARED).max(1);
+    let (mut by_digest, mut views) = (BTreeMap::new(), Vec::<(state::View, u64, u32)>::new());
+    for &id in up.iter().step_by(every) {
+        let Some(node) = world.node(id) else { continue };
+        let (digest, view) = (node.digest(), state::view(node));
+        let same_view = views.iter().find(|(other, ..)| *other == view);
+        let of_same_view = same_view.map(|(_, digest, other)| (*digest, *other));
+        let of_same_digest = by_digest.get(&digest).copied();
+        let wrong = match (of_same_view, of_same_digest) {
+            (Some((known, other)), _) if known != digest => Some(other),
+            (None, Some(other)) => Some(other),
+            _ => None,
+        };
+        if let Some(other) = wrong {
+            return Some((id, Finding::DigestWrong { other }));
+        }
+        if of_same_view.is_none() {
+            by_digest.insert(digest, id);
+            views.push((view, digest, id));
+        }
+    }
+    None
+}
+
 fn own_coordinate(node: &Node) -> Option<Finding> {
     let own = node.coordinate()?;
     (!is_sound(&own)).then(|| Finding::CoordinateWrong { member: node.local().name().into() })
@@ -194,6 +224,9 @@ const CLOCKS_APART_MAX: u64 = 100;
 
 /// Nodes that are remembered per member as having known it.
 const KNOWERS: usize = 3;
+
+/// Number of nodes, at most, whose views a look compares.
+const VIEWS_COMPARED: usize = 32;
 
 /// Streams that a node opens itself: joins, push/pulls, pings. Far fewer than this.
 const STREAMS_OUTBOUND_MAX: usize = 1024;

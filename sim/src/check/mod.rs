@@ -187,6 +187,11 @@ pub enum Finding {
         /// The member.
         member: u32,
     },
+    /// The digests of two nodes are equal and their views are not, or the reverse.
+    DigestWrong {
+        /// The other node.
+        other: u32,
+    },
     /// A bounded collection of a node exceeds its limit.
     UsageExceeded {
         /// The collection.
@@ -310,6 +315,9 @@ impl fmt::Display for Finding {
             Self::Rejected { sight } => write!(f, "and others showed what this run rejects: {sight}"),
             Self::Forgotten { member } => {
                 write!(f, "and others forgot {}, which runs and which they knew", name_of(*member))
+            }
+            Self::DigestWrong { other } => {
+                write!(f, "and {}: only the digests or only the views of the two are equal", name_of(*other))
             }
             Self::UsageExceeded { of, used, limit } => write!(f, "holds {used} {of}, the limit is {limit}"),
             Self::CoordinateWrong { member } => write!(f, "has a coordinate out of bounds for {member}"),
