@@ -354,7 +354,7 @@ impl Members {
     /// simulation holds members times nodes of these.
     fn row_mut(&mut self, core: &Core, idx: MemberIdx) -> &mut Row {
         if self.rows.len() <= idx.at() {
-            let len = core.roster.len().max(idx.at() + 1);
+            let len = core.roster.len();
             if self.rows.capacity() < len {
                 self.rows.reserve_exact(len.max(self.rows.len() + self.rows.len() / 4) - self.rows.len());
             }
