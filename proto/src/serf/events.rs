@@ -444,4 +444,13 @@ mod tests {
         assert_eq!(newest(3 * each - 1), [4, 5]);
         assert_eq!(newest(each - 1), [0; 0]);
     }
+
+    #[test]
+    fn two_events_with_one_hash_are_told_apart() {
+        let event = serf::UserEvent { ltime: 5, name: "a", payload: b"x", coalesce: false };
+        let seen = Seen::new(7, &event);
+        assert!(seen.is(7, &event));
+        assert!(!seen.is(7, &serf::UserEvent { name: "b", ..event }));
+        assert!(!seen.is(7, &serf::UserEvent { payload: b"y", ..event }));
+    }
 }
