@@ -423,3 +423,33 @@ impl SendCounts<MemberIdx> for Members {
         self.row(idx).ltime()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::sync::Arc;
+
+    use super::*;
+    use crate::roster::Directory;
+    use crate::{Config, Options, Seed};
+
+    #[test]
+    fn the_table_takes_the_size_of_the_roster_and_then_grows_by_a_quarter() {
+        let cfg = Arc::new(Config::new(Options::lan()).unwrap());
+        let mut core = Core::new(cfg, &Seed::from_u64(7), Directory::default(), Instant::ZERO);
+        let mut members = Members::new(MemberIdx(0));
+        let mut admit = |members: &mut Members, known: usize| {
+            (0..known).for_each(|n| {
+                _ = core.roster.intern(&format!("node-{n}")).map(|idx| core.roster.hold(idx, Holder::Swim))
+            });
+            let newest = core.roster.find(&format!("node-{}", known - 1)).unwrap();
+            members.admit(&mut core, newest);
+            (members.rows.len(), members.rows.capacity())
+        };
+        assert_eq!(admit(&mut members, 100), (100, 100));
+        assert_eq!(admit(&mut members, 101), (101, 125));
+        assert_eq!(admit(&mut members, 124), (124, 125));
+        assert_eq!(admit(&mut members, 125), (125, 125));
+        assert_eq!(admit(&mut members, 200), (200, 200));
+    }
+}
