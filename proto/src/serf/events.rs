@@ -373,20 +373,11 @@ pub(super) fn payload_max(core: &Core, ltime: u64, name: &str) -> Option<usize> 
     Some(encoded.min(limit.checked_sub(name.len())?))
 }
 
-/// Checks the size of name plus payload, of the event in HashiCorp's encoding, and whether it fits into a packet. An
-/// event that one node accepts must be deliverable to every member, in either codec.
+/// Checks the size of the event in HashiCorp's encoding, which is the larger one. An event that one node accepts must be
+/// deliverable to every member, in either codec. `Config::new` refuses a limit that no packet has room for.
 fn check_size(core: &Core, event: &serf::UserEvent<'_>) -> Result<(), SendError> {
-    let limit = event_bytes_max(core);
-    let plain = event.name.len() + event.payload.len();
-    let encoded = event_bytes(event);
-    let packet = core.cfg.message_room();
-    if plain > limit || encoded > limit {
-        return Err(SendError::TooLarge { bytes: plain.max(encoded), limit });
-    }
-    if encoded > packet {
-        return Err(SendError::TooLarge { bytes: encoded, limit: packet });
-    }
-    Ok(())
+    let (bytes, limit) = (event_bytes(event), event_bytes_max(core));
+    if bytes > limit { Err(SendError::TooLarge { bytes, limit }) } else { Ok(()) }
 }
 
 /// The maximum size, in bytes, of the events in a push/pull: as many as serf remembers, of the configured size.
@@ -452,5 +443,14 @@ mod tests {
         assert_eq!(newest(3 * each), [3, 4, 5]);
         assert_eq!(newest(3 * each - 1), [4, 5]);
         assert_eq!(newest(each - 1), [0; 0]);
+    }
+
+    #[test]
+    fn two_events_with_one_hash_are_told_apart() {
+        let event = serf::UserEvent { ltime: 5, name: "a", payload: b"x", coalesce: false };
+        let seen = Seen::new(7, &event);
+        assert!(seen.is(7, &event));
+        assert!(!seen.is(7, &serf::UserEvent { name: "b", ..event }));
+        assert!(!seen.is(7, &serf::UserEvent { payload: b"y", ..event }));
     }
 }

@@ -354,7 +354,7 @@ impl Members {
     /// simulation holds members times nodes of these.
     fn row_mut(&mut self, core: &Core, idx: MemberIdx) -> &mut Row {
         if self.rows.len() <= idx.at() {
-            let len = core.roster.len().max(idx.at() + 1);
+            let len = core.roster.len();
             if self.rows.capacity() < len {
                 self.rows.reserve_exact(len.max(self.rows.len() + self.rows.len() / 4) - self.rows.len());
             }
@@ -421,5 +421,35 @@ impl SendCounts<MemberIdx> for Members {
     #[inline]
     fn prefetch(&self, idx: MemberIdx) -> u64 {
         self.row(idx).ltime()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::sync::Arc;
+
+    use super::*;
+    use crate::roster::Directory;
+    use crate::{Config, Options, Seed};
+
+    #[test]
+    fn the_table_takes_the_size_of_the_roster_and_then_grows_by_a_quarter() {
+        let cfg = Arc::new(Config::new(Options::lan()).unwrap());
+        let mut core = Core::new(cfg, &Seed::from_u64(7), Directory::default(), Instant::ZERO);
+        let mut members = Members::new(MemberIdx(0));
+        let mut admit = |members: &mut Members, known: usize| {
+            (0..known).for_each(|n| {
+                _ = core.roster.intern(&format!("node-{n}")).map(|idx| core.roster.hold(idx, Holder::Swim))
+            });
+            let newest = core.roster.find(&format!("node-{}", known - 1)).unwrap();
+            members.admit(&mut core, newest);
+            (members.rows.len(), members.rows.capacity())
+        };
+        assert_eq!(admit(&mut members, 100), (100, 100));
+        assert_eq!(admit(&mut members, 101), (101, 125));
+        assert_eq!(admit(&mut members, 124), (124, 125));
+        assert_eq!(admit(&mut members, 125), (125, 125));
+        assert_eq!(admit(&mut members, 200), (200, 200));
     }
 }

@@ -374,12 +374,12 @@ impl Serf {
         self.intents.queued() > 0 || !self.queries.queue.is_empty() || !self.events.queue.is_empty()
     }
 
-    /// Whether an intent at `ltime` about `idx` is a no-op: neither newer for the member nor ahead of our clock. Lets
-    /// the node skip a repeat before decoding it.
+    /// Whether an intent at `ltime` about `idx` is a no-op: not newer for the member, and so not ahead of our clock, which
+    /// is after the time of every row. Lets the node skip a repeat before decoding it.
     pub(crate) fn is_repeat(&self, idx: MemberIdx, ltime: u64) -> bool {
         let row = self.members.row(idx);
         let known = row.status().is_some() || row.intent().is_some();
-        known && ltime <= row.ltime() && ltime < self.clocks.member.time()
+        known && ltime <= row.ltime()
     }
 
     /// Notes that another member sent an intent; see [`RowQueue::note_duplicate`](crate::broadcast::RowQueue). Never

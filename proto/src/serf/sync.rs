@@ -41,13 +41,14 @@ impl Serf {
 
     /// The number of members that fit into `room`, and an upper bound of their size in either codec.
     fn members_that_fit(&self, core: &Core, room: usize) -> (u32, usize) {
+        let room = room.saturating_sub(HEAD_BYTES_MAX);
         let members = self.members.known();
         let most = members as usize * MEMBER_BYTES_MAX;
         // The common case, without measuring each name.
-        if most + HEAD_BYTES_MAX <= room {
+        if most <= room {
             return (members, most);
         }
-        let (mut fitting, mut bytes) = (0, HEAD_BYTES_MAX);
+        let (mut fitting, mut bytes) = (0, 0);
         for member in self.member_times(core) {
             let copies = 1 + usize::from(member.left);
             bytes += copies * (member.node.len() + 3) + 9;
@@ -57,7 +58,7 @@ impl Serf {
             }
             fitting += 1;
         }
-        (fitting, bytes.min(room).saturating_sub(HEAD_BYTES_MAX))
+        (fitting, bytes.min(room))
     }
 
     fn member_times<'a>(&'a self, core: &'a Core) -> impl Iterator<Item = MemberTime<'a>> + Clone {

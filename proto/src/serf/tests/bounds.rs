@@ -184,6 +184,26 @@ fn queues_of_large_messages_take_a_bounded_number_of_bytes() {
 }
 
 #[test]
+fn the_bytes_of_an_event_are_counted_where_it_is_queued_and_where_it_is_held_back() {
+    let options = Options::lan().with(|options| {
+        options.serf.user_coalesce_period = secs(3);
+        options.serf.user_quiescent_period = secs(1);
+    });
+    let mut lone = Lone::with(options, &["b"]);
+    let event = encode(&Message::UserEvent(UserEvent { ltime: 5, name: "name", payload: &[0; 100], coalesce: true }));
+    lone.serf.handle(&mut lone.core, Origin::Local, &event);
+    lone.serf.deliver(&mut lone.core, |delivered| panic!("{delivered:?}"));
+    let used = |lone: &Lone| (lone.usage("event_queue_bytes").0, lone.usage("coalesced_events_bytes").0);
+    let (queued, held) = ((event.len() + ITEM_BYTES) as u64, (4 + 100 + ITEM_BYTES) as u64);
+    assert_eq!(used(&lone), (queued, held));
+    lone.core.now = lone.core.now + secs(1);
+    lone.fire(lone.core.now, |_| {});
+    assert_eq!(used(&lone), (queued, 0));
+    lone.talk();
+    assert_eq!(used(&lone), (0, 0));
+}
+
+#[test]
 fn a_coalescer_that_holds_too_many_bytes_closes_its_window() {
     let period = secs(60);
     let options = Options::lan().with(|options| {

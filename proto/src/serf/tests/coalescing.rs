@@ -1,6 +1,7 @@
 use super::*;
 use crate::Tags;
 use crate::event::UserEvent as Told;
+use crate::types::{AfterLeave, Record, Snapshot};
 
 const PERIOD: Duration = secs(3);
 const QUIET: Duration = secs(1);
@@ -55,6 +56,13 @@ impl Lone {
         let idx = self.idx(name);
         self.core.roster.set_peer(idx, PeerRef { name, addr: addr(name), meta: &meta, versions: Versions::OURS });
         self.serf.notified(&mut self.core, Notification::Updated(idx));
+    }
+
+    /// Notifies that a member failed, and that it is back as it was.
+    fn flap(&mut self, name: &str) {
+        self.gone(name);
+        let idx = self.idx(name);
+        self.serf.notified(&mut self.core, Notification::Joined(idx));
     }
 
     fn hear(&mut self, ltime: u64, name: &str, payload: &[u8], coalesce: bool) {
@@ -189,4 +197,99 @@ fn with_only_one_of_the_two_periods_nothing_is_held_back() {
     lone.alive("b");
     lone.hear(5, "x", b"", true);
     assert_eq!(lone.pass_on(Duration::ZERO), ["0: member-join b", "0: user x@5 "]);
+}
+
+#[test]
+fn a_member_that_was_updated_and_then_failed_and_came_back_is_not_mentioned() {
+    let mut lone = Lone::coalescing();
+    lone.alive("b");
+    lone.pass_on(secs(2));
+    lone.retag("b", "x");
+    assert_eq!(lone.pass_on(secs(2)), ["1000: member-update b"]);
+    lone.flap("b");
+    assert_eq!(lone.pass_on(secs(2)), [""; 0]);
+}
+
+#[test]
+fn a_member_that_fails_in_one_window_and_is_back_in_the_next_is_mentioned_in_both() {
+    let mut lone = Lone::coalescing();
+    lone.alive("b");
+    lone.pass_on(secs(2));
+    for _ in 0..2 {
+        lone.gone("b");
+        assert_eq!(lone.pass_on(secs(2)), ["1000: member-failed b"]);
+        lone.alive("b");
+        assert_eq!(lone.pass_on(secs(2)), ["1000: member-join b"]);
+    }
+}
+
+#[test]
+fn a_member_whose_join_was_never_told_counts_as_joined_once_it_is_updated() {
+    let mut lone = Lone::coalescing();
+    lone.alive("b");
+    lone.alive("c");
+    lone.core.events.clear();
+    lone.retag("b", "x");
+    lone.gone("c");
+    assert_eq!(lone.pass_on(secs(2)), ["1000: member-failed c", "1000: member-update b"]);
+    lone.flap("b");
+    lone.alive("c");
+    assert_eq!(lone.pass_on(secs(2)), ["1000: member-join c"]);
+}
+
+// Records: what goes to the snapshot.
+
+impl Lone {
+    /// A layer that records its events, with a member `b`.
+    fn recording() -> Self {
+        Self::with(Options::lan().with(|options| options.serf.snapshot = true), &["b"])
+    }
+
+    /// Advances time by `span`. Returns the records, each with the milliseconds since the start of the span.
+    fn record(&mut self, span: Duration) -> Vec<String> {
+        let (begun, end, mut records) = (self.core.now, self.core.now + span, vec![]);
+        let mut sink = |at: Instant, delivered: Delivered| {
+            if let Delivered::Record(record) = delivered {
+                records.push(format!("{}: {}", (at - begun).as_millis(), record.line().trim_end()));
+            }
+        };
+        self.serf.deliver(&mut self.core, |delivered| sink(begun, delivered));
+        while let Some(at) = self.core.timers.next().filter(|&at| at <= end) {
+            self.core.now = at;
+            self.fire(at, |delivered| sink(at, delivered));
+        }
+        self.core.now = end;
+        records
+    }
+}
+
+#[test]
+fn a_clock_that_moves_all_the_time_is_recorded_within_half_a_second() {
+    let mut lone = Lone::recording();
+    lone.hear_join("b", 5);
+    assert_eq!(lone.record(Duration::from_millis(300)), [""; 0]);
+    lone.hear_join("b", 6);
+    assert_eq!(lone.record(Duration::from_millis(300)), ["200: clock: 6"]);
+    assert_eq!((lone.record(secs(5)), lone.core.timers.next()), (vec![], None), "it rests while the clock does");
+}
+
+#[test]
+fn an_event_that_is_not_newer_than_the_recorded_one_is_not_recorded() {
+    let mut lone = Lone::recording();
+    for (ltime, name) in [(5, "first"), (5, "same time"), (4, "older"), (6, "newer")] {
+        lone.hear_event(ltime, name, b"");
+    }
+    assert_eq!(lone.record(secs(5)), ["0: event-clock: 5", "0: event-clock: 6"]);
+}
+
+#[test]
+fn a_node_that_resumes_records_no_time_that_its_snapshot_has() {
+    let mut lone = Lone::recording();
+    let mut snapshot = Snapshot::new(AfterLeave::Forget);
+    [Record::Clock(7), Record::EventClock(8), Record::QueryClock(9)].iter().for_each(|record| snapshot.apply(record));
+    lone.serf.resume(&snapshot);
+    assert_eq!((lone.record(secs(5)), lone.serf.times()), (vec![], times(8, 9, 10)));
+    lone.hear_join("b", 8);
+    lone.hear_event(9, "next", b"");
+    assert_eq!(lone.record(secs(5)), ["0: event-clock: 9", "500: clock: 8"]);
 }

@@ -1,6 +1,9 @@
 use super::*;
-use crate::limits::{LAMPORT_BURST_MAX, LAMPORT_JOIN_MAX, LAMPORT_TIME_MAX};
+use crate::limits::{
+    EVENT_RING_BYTES_MAX, LAMPORT_BURST_MAX, LAMPORT_JOIN_MAX, LAMPORT_TIME_MAX, USER_EVENT_BYTES_MAX,
+};
 use crate::types::JoinId;
+use crate::wire::hashicorp;
 
 const fn clocks(member: u64, event: u64, query: u64) -> Clocks {
     Clocks { member, event, query }
@@ -277,4 +280,68 @@ fn a_push_pull_with_more_events_than_the_ring_holds_is_read_no_further() {
     lone.merge(clocks(1, 1, 1), &[], &events, false);
     assert_eq!(lone.events(), ["user x"]);
     assert_eq!((lone.core.stats.user_event_repeats, lone.dropped(DropReason::Limit)), (512 * 64 - 1, 1));
+}
+
+#[test]
+fn events_of_a_push_pull_that_are_too_old_are_counted_once_unless_they_are_ignored() {
+    let mut lone = Lone::with(Options::lan().with(|options| options.serf.event_buffer = 8), &["b"]);
+    lone.merge(clocks(1, 5, 1), &[], &[], true);
+    lone.hear_event(19, "now", b"");
+    let replayed = [event(4, "ignored"), event(5, "too old"), event(11, "too old"), event(12, "oldest")];
+    lone.merge(clocks(1, 20, 1), &[], &replayed, false);
+    assert_eq!((lone.events(), lone.dropped(DropReason::OldEvent)), (vec!["user now".into(), "user oldest".into()], 2));
+}
+
+#[test]
+fn of_a_push_pull_larger_than_the_ring_only_the_newest_events_are_taken() {
+    let mut lone = Lone::lan(&["b"]);
+    let names: Vec<String> = (0..600).map(|n| format!("{n:0>9}")).collect();
+    let payload = vec![0; USER_EVENT_BYTES_MAX - 9];
+    let mut events = vec![];
+    for (name, n) in names.iter().zip(1..) {
+        events.push(UserEvent { ltime: n / 2 + 1, name, payload: &payload, coalesce: false });
+    }
+    lone.merge(clocks(1, 302, 1), &[], &events, false);
+    let fit = EVENT_RING_BYTES_MAX / USER_EVENT_BYTES_MAX;
+    let expected: Vec<String> = names[600 - fit..].iter().map(|name| format!("user {name}")).collect();
+    assert_eq!(lone.events(), expected);
+}
+
+#[test]
+fn the_members_that_fit_into_a_state_are_found_to_the_byte() {
+    let names: Vec<String> = (b'b'..=b'g').map(|first| format!("{}{}", char::from(first), "x".repeat(254))).collect();
+    let mut lone = Lone::new(Options::lan());
+    let me = lone.idx("a");
+    lone.serf.erase(&mut lone.core, me);
+    names.iter().for_each(|name| lone.alive(name));
+    for name in &names[..2] {
+        lone.hear_leave(name, 5);
+        lone.gone(name);
+    }
+    // At most 128 bytes beside the members. Each is its name with a head of 3 bytes, once more if it left, and its time of
+    // at most 9 bytes.
+    let each = [525, 525, 267, 267, 267, 267];
+    for codec in [Codec::Native, Codec::HashiCorp] {
+        let members = |room| {
+            let mut body = vec![];
+            lone.serf.write_state(&lone.core, codec, room, &mut body);
+            assert!(body.len() <= room, "{} of {room}", body.len());
+            match codec {
+                Codec::Native => native::SerfState::parse(&body).unwrap().members().count(),
+                Codec::HashiCorp => hashicorp::SerfState::parse(&body).unwrap().members().count(),
+            }
+        };
+        for count in 1..=each.len() {
+            let room = 128 + each[..count].iter().sum::<usize>();
+            assert_eq!((members(room - 1), members(room)), (count - 1, count), "{codec:?} {room}");
+        }
+    }
+}
+
+#[test]
+fn the_room_reserved_for_a_state_grows_with_its_members() {
+    let mut lone = Lone::named("node-of-a-usual-name");
+    (0..50).for_each(|n| lone.alive(&format!("node-{n:0>15}")));
+    let (written, reserved) = (lone.state().len(), lone.serf.state_bytes(&lone.core));
+    assert!((written..written + 200).contains(&reserved), "{reserved} for {written}");
 }

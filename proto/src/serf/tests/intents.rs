@@ -281,3 +281,52 @@ fn at_the_greatest_time_forced_leaves_fail_and_our_leave_is_not_broadcast() {
     assert_eq!((lone.status("b"), lone.packet()), (Some(Status::Alive), vec![]));
     assert!(!lone.serf.leave_is_sent());
 }
+
+#[test]
+fn a_pruned_member_has_the_time_of_a_whole_leave_to_refute() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.hear_prune("b", 5);
+    lone.gone("b");
+    lone.run(Duration::from_millis(5999));
+    assert_eq!(lone.status("b"), Some(Status::Left));
+    lone.run(Duration::from_millis(1));
+    assert_eq!(lone.status("b"), None);
+}
+
+#[test]
+fn intents_are_written_in_the_codec_of_the_receiver() {
+    for codec in [Codec::Native, Codec::HashiCorp] {
+        let mut lone = Lone::lan(&["b", "c"]);
+        lone.hear_join("b", 5);
+        lone.hear_leave("c", 6);
+        let mut buffers = PacketBuffers::new();
+        let mut packer = Packer::new(&mut buffers, 1400);
+        lone.serf.fill(&lone.core, codec, &mut packer);
+        let packed = packer.finish();
+        let bytes = seal(packed, Caps { checksum: false }, &mut buffers);
+        let kinds: Vec<_> = split(&bytes).unwrap().map(|frame| Codec::of(frame[0])).collect();
+        assert_eq!(kinds, [codec; 2]);
+    }
+}
+
+#[test]
+fn under_backlog_copies_of_an_intent_that_others_send_count_unless_it_is_ours() {
+    let names: Vec<String> = (0..500).map(|n| format!("member-{n}")).collect();
+    let mut lone = Lone::lan(&[]);
+    lone.serf.announce_join(&mut lone.core);
+    names.iter().for_each(|name| lone.hear_join(name, 5));
+    let sends = |lone: &Lone, name: &str| lone.serf.members.row(lone.idx(name)).sends();
+    let duplicate = |lone: &mut Lone, name: &str, ltime| {
+        let idx = lone.idx(name);
+        lone.serf.note_duplicate(idx, ltime);
+        sends(lone, name)
+    };
+    assert_eq!(duplicate(&mut lone, "member-0", 5), Some(0), "there is no backlog yet");
+    lone.serf.begin_round();
+    lone.packet();
+    lone.serf.end_round();
+    assert_eq!(duplicate(&mut lone, "member-0", 4), Some(0));
+    assert_eq!(duplicate(&mut lone, "member-0", 6), Some(0));
+    assert!(duplicate(&mut lone, "member-0", 5) > Some(0));
+    assert_eq!(duplicate(&mut lone, "a", 1), Some(0), "only we know who has heard it");
+}

@@ -16,7 +16,7 @@ fn keys(count: u8, bytes: usize) -> Vec<Box<str>> {
 
 impl Lone {
     /// A layer with this name; the length of names affects the size of its responses.
-    fn named(name: &str) -> Self {
+    pub(super) fn named(name: &str) -> Self {
         let mut lone = Self::new(Options::lan());
         let me = lone.core.roster.intern(name).unwrap();
         lone.serf = Serf::new(me, &lone.core.cfg);

@@ -416,6 +416,71 @@ fn a_conflict_is_answered_with_what_we_know_and_about_our_own_name_not_at_all() 
     assert_eq!(lone.unicasts(), [""; 0]);
 }
 
+impl Lone {
+    /// Claims this node's name from elsewhere. Returns the members that are asked to vote.
+    fn claim(&mut self) -> Vec<String> {
+        self.serf.name_conflict(&mut self.core);
+        let sent = mem::take(&mut self.core.unicasts).into_iter();
+        sent.map(|unicast| self.core.roster.name(unicast.peer.unwrap()).to_string()).collect()
+    }
+}
+
+#[test]
+fn after_a_vote_on_our_name_claims_are_ignored_for_a_pause_that_doubles() {
+    let mut lone = Lone::lan(&["b"]);
+    for pause in [10, 20, 40] {
+        assert_eq!(lone.claim(), ["b"]);
+        assert_eq!(lone.claim(), [""; 0], "one vote at a time");
+        lone.core.now = lone.core.timers.next().unwrap();
+        lone.run(secs(0));
+        assert!(matches!(lone.core.events[..], [Event::NameVote(_)]));
+        lone.core.events.clear();
+        lone.run(secs(pause) - Duration::from_nanos(1));
+        assert_eq!(lone.claim(), [""; 0], "{pause} s are not over");
+        lone.run(Duration::from_nanos(1));
+    }
+}
+
+#[test]
+fn a_node_that_leaves_or_is_told_not_to_starts_no_vote_on_its_name() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.serf.leave(&mut lone.core);
+    assert_eq!(lone.claim(), [""; 0]);
+    let options = Options::lan().with(|options| options.serf.name_conflict_resolution = false);
+    assert_eq!(Lone::with(options, &["b"]).claim(), [""; 0]);
+}
+
+#[test]
+fn the_voters_on_a_name_stay_the_same_until_an_hour_has_passed_without_a_claim() {
+    let mut lone = Lone::lan(&["b"]);
+    assert_eq!(lone.claim(), ["b"]);
+    lone.alive("c");
+    lone.run(secs(3600));
+    assert_eq!(lone.claim(), ["b"]);
+    lone.run(secs(3600) + Duration::from_nanos(1));
+    assert_eq!(lone.claim(), ["b", "c"]);
+}
+
+#[test]
+fn several_members_at_one_address_have_one_vote_on_a_name() {
+    let mut lone = Lone::lan(&["b1", "b2", "c"]);
+    assert_eq!(addr("b1"), addr("b2"));
+    assert_eq!(lone.claim(), ["b1", "c"]);
+}
+
+#[test]
+fn a_member_that_is_forgotten_does_not_pass_its_vote_to_the_next_with_its_index() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    assert_eq!(lone.claim(), ["b", "c"]);
+    lone.run(secs(60));
+    let idx = lone.idx("b");
+    lone.gone("b");
+    lone.serf.erase(&mut lone.core, idx);
+    lone.forgotten_by_swim("b");
+    lone.alive("d");
+    assert_eq!((lone.idx("d"), lone.claim()), (idx, vec!["c".to_string()]));
+}
+
 #[test]
 fn queries_before_a_snapshots_time_are_not_taken_again() {
     let mut lone = Lone::lan(&["b"]);

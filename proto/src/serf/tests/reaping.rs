@@ -221,3 +221,59 @@ fn a_leaving_member_reverts_to_alive_even_without_push_pulls() {
     lone.run(secs(60));
     assert_eq!(lone.status("b"), Some(Status::Alive));
 }
+
+#[test]
+fn a_return_is_a_flap_only_within_the_flap_timeout() {
+    for (gone_for, flaps) in [(59, 1), (60, 0), (61, 0)] {
+        let mut lone = Lone::lan(&["b", "c"]);
+        lone.gone("c");
+        lone.gone("b");
+        lone.run(secs(gone_for));
+        lone.alive("b");
+        assert_eq!(lone.core.stats.member_flaps, flaps, "{gone_for} s");
+    }
+}
+
+#[test]
+fn the_members_that_left_are_listed_until_they_are_back() {
+    let mut lone = Lone::lan(&["b", "c", "d"]);
+    lone.gone("b");
+    lone.hear_leave("c", 5);
+    lone.gone("c");
+    let listed = |lone: &Lone| (lone.serf.failed().collect::<Vec<_>>(), lone.serf.left().collect::<Vec<_>>());
+    assert_eq!(listed(&lone), (vec![lone.idx("b")], vec![lone.idx("c")]));
+    lone.alive("c");
+    assert_eq!(listed(&lone), (vec![lone.idx("b")], vec![]));
+}
+
+impl Lone {
+    /// Notifies that a member which membership removed has pinged us. Returns the addresses of the reconnects.
+    fn pinged_by_forgotten(&mut self, name: &str) -> Vec<SocketAddr> {
+        let idx = self.idx(name);
+        self.serf.notified(&mut self.core, Notification::Forgotten(idx));
+        mem::take(&mut self.core.dials).into_iter().map(|dial| dial.to).collect()
+    }
+}
+
+#[test]
+fn a_ping_of_a_member_that_left_causes_a_reconnect_at_most_once_a_probe_interval() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    lone.hear_leave("b", 5);
+    lone.gone("b");
+    assert_eq!(lone.pinged_by_forgotten("b"), [addr("b")]);
+    lone.core.now = lone.core.now + Duration::from_millis(999);
+    assert_eq!(lone.pinged_by_forgotten("b"), []);
+    lone.core.now = lone.core.now + Duration::from_millis(1);
+    assert_eq!(lone.pinged_by_forgotten("b"), [addr("b")]);
+}
+
+#[test]
+fn a_ping_causes_no_reconnect_if_its_sender_failed_or_is_alive_or_we_leave() {
+    let mut lone = Lone::lan(&["b", "c", "d"]);
+    lone.gone("b");
+    lone.hear_leave("d", 5);
+    lone.gone("d");
+    assert_eq!((lone.pinged_by_forgotten("b"), lone.pinged_by_forgotten("c")), (vec![], vec![]));
+    lone.serf.leave(&mut lone.core);
+    assert_eq!(lone.pinged_by_forgotten("d"), []);
+}

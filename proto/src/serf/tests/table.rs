@@ -323,3 +323,108 @@ fn a_join_intent_about_ourselves_only_raises_our_time() {
     lone.hear_join("a", 9);
     assert_eq!((lone.status("a"), lone.ltime("a"), lone.packet()), (Some(Alive), 9, vec!["join a@9".to_string()]));
 }
+
+// What other layers ask about the table.
+
+#[test]
+fn the_hash_of_a_live_member_is_that_of_the_protocol() {
+    let mut lone = Lone::lan(&["b"]);
+    let hash = |lone: &Lone, salt| {
+        let idx = lone.idx("b");
+        lone.serf.row_hash(idx, lone.core.roster.hashes(idx), salt)
+    };
+    lone.hear_join("b", 5);
+    assert_eq!((hash(&lone, 0), hash(&lone, 7)), (0xc16c_4d25_1e2c_10e2, 0xfc74_f101_b607_d594));
+    lone.hear_join("b", 6);
+    assert_eq!(hash(&lone, 7), 0x4550_cb72_69e5_a6d8);
+    let mut lone = Lone::lan(&["b"]);
+    lone.hear_leave("b", 5);
+    assert_eq!(hash(&lone, 0), 0x8781_236c_18fe_4e46);
+    lone.gone("b");
+    assert_eq!(hash(&lone, 0), 0, "only live members count");
+}
+
+#[test]
+fn the_live_members_are_listed_with_their_times_and_whether_they_leave() {
+    let mut lone = Lone::lan(&["b", "c", "d"]);
+    lone.hear_join("b", 5);
+    lone.hear_leave("c", 6);
+    lone.gone("d");
+    lone.hear_join("stranger", 7);
+    let listed =
+        lone.serf.live_intents().map(|(idx, ltime, leaves)| (lone.core.roster.name(idx).to_string(), ltime, leaves));
+    let expected = [("a", 0, false), ("b", 5, false), ("c", 6, true)];
+    assert_eq!(listed.collect::<Vec<_>>(), expected.map(|(name, ltime, leaves)| (name.to_string(), ltime, leaves)));
+}
+
+#[test]
+fn in_a_converged_cluster_every_name_of_the_directory_is_a_member_without_an_event() {
+    let identity = |name| crate::Identity::new(name, addr(name), &crate::Tags::default()).unwrap();
+    let directory = Directory::new(["a", "b", "c"].map(identity));
+    let cfg = Arc::new(Config::new(Options::lan()).unwrap());
+    let core = Core::new(cfg, &Seed::from_u64(7), directory, Instant::ZERO);
+    let me = core.roster.find("a").unwrap();
+    let mut lone = Lone { serf: Serf::new(me, &core.cfg), core };
+    lone.serf.assume_converged(&mut lone.core);
+    assert_eq!((lone.status("a"), lone.status("b"), lone.status("c")), (None, Some(Alive), Some(Alive)));
+    assert_eq!((lone.serf.members.known(), lone.events()), (2, vec![]), "this node joins like any other");
+}
+
+#[test]
+fn a_repeat_is_an_intent_that_is_not_newer_than_the_known_one() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    lone.hear_join("b", 5);
+    lone.hear_leave("stranger", 5);
+    for name in ["b", "stranger"] {
+        let idx = lone.idx(name);
+        assert_eq!([4, 5, 6].map(|ltime| lone.serf.is_repeat(idx, ltime)), [true, true, false], "{name}");
+    }
+    let (quiet, unheard) = (lone.idx("c"), lone.core.roster.intern("unheard").unwrap());
+    assert_eq!([0, 1].map(|ltime| lone.serf.is_repeat(quiet, ltime)), [true, false]);
+    assert_eq!([0, 1].map(|ltime| lone.serf.is_repeat(unheard, ltime)), [false, false], "a time may be its first");
+}
+
+// Times that come with rows and announcements instead of intents.
+
+#[test]
+fn the_time_of_an_announcement_raises_that_of_an_early_intent_and_does_not_lower_it() {
+    for (early, announced, ltime) in [(None, 5, 5), (Some(5), 4, 5), (Some(5), 5, 5), (Some(5), 6, 6)] {
+        let mut lone = Lone::lan(&["c"]);
+        if let Some(early) = early {
+            lone.hear_join("b", early);
+        }
+        let idx = lone.core.roster.intern("b").unwrap();
+        lone.core.roster.hold(idx, Holder::Swim);
+        lone.serf.joined_at(&mut lone.core, idx, announced, true);
+        lone.alive("b");
+        assert_eq!((lone.status("b"), lone.ltime("b")), (Some(Alive), ltime), "{early:?} and then {announced}");
+    }
+}
+
+#[test]
+fn a_leave_in_a_reconciled_row_is_believed_and_passed_on_unless_it_is_far_ahead() {
+    let mut lone = Lone::lan(&["b"]);
+    let idx = lone.idx("b");
+    lone.serf.leaving_at(&mut lone.core, idx, 1 << 60);
+    assert_eq!((lone.status("b"), lone.dropped(DropReason::OutOfRange)), (Some(Alive), 1));
+    lone.serf.leaving_at(&mut lone.core, idx, 9);
+    assert_eq!((lone.status("b"), lone.ltime("b"), lone.packet()), (Some(Leaving), 9, vec!["leave b@9".to_string()]));
+    assert_eq!(lone.serf.times().member, 10);
+}
+
+#[test]
+fn a_join_that_our_alive_message_carries_is_dated_and_not_gossiped() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.hear_join("b", 5);
+    lone.talk();
+    lone.serf.date_join(&mut lone.core);
+    assert_eq!((lone.serf.join_time(lone.idx("a")), lone.packet()), (6, vec![]));
+}
+
+#[test]
+fn a_queued_leave_is_sent_with_the_newer_time_of_a_push_pull() {
+    let mut lone = lone_with_b(Some(Alive));
+    lone.hear_leave("b", 6);
+    lone.merge_members(&[("b", 8, true)]);
+    assert_eq!((lone.ltime("b"), lone.packet()), (9, vec!["leave b@9".to_string()]));
+}
