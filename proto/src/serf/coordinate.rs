@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_distance_counts_heights_always_and_adjustments_unless_they_make_it_negative() {
+    fn a_distance_counts_heights_always_and_adjustments_if_it_stays_positive() {
         let mut vec = [0.0; 8];
         let here = Coordinate::new(&vec, 1.0, 0.001, 0.002).unwrap();
         (vec[0], vec[1]) = (0.03, 0.04);
@@ -177,5 +177,7 @@ mod tests {
         assert_eq!(there.distance_to(&here), here.distance_to(&there));
         let there = Coordinate::new(&vec, 1.0, -1.0, 0.004).unwrap();
         assert_eq!(here.distance_to(&there), Duration::from_micros(56_000));
+        let near = Coordinate::new(&[0.0; 8], 1.0, -0.25, 0.25).unwrap();
+        assert_eq!(near.distance_to(&near), Duration::from_millis(500), "nor zero");
     }
 }

@@ -231,6 +231,26 @@ mod tests {
     }
 
     #[test]
+    fn wide_sets_of_one_query_have_one_budget() {
+        let all = r"(?i)[b-\x{4e262}]";
+        assert!(compile(&mut Patterns::default(), None, [all]).is_ok());
+        let error = Some(PatternError::TooComplex { limit: PATTERN_PROGRAM_BYTES_MAX });
+        assert_eq!(compile(&mut Patterns::default(), None, [all, "(?i)[а-б]"]).err(), error);
+    }
+
+    #[test]
+    fn a_small_expression_costs_a_unit_and_one_more_for_16_operators() {
+        for (operators, units) in [(0, 1), (15, 1), (16, 2), (32, 3)] {
+            let mut patterns = Patterns::default();
+            let expression = |n: u32| format!("{n}{}", "a?".repeat(operators));
+            let compiled = (0..100).filter(|&n| compile(&mut patterns, Some(Instant::ZERO), [&*expression(n)]).is_ok());
+            // The most expensive one must always be covered.
+            let most = (u64::from(PATTERN_UNITS_BURST) - UNITS_LARGE) / units + 1;
+            assert_eq!(compiled.count() as u64, most, "{operators}");
+        }
+    }
+
+    #[test]
     fn compilation_is_bounded_in_time_and_known_expressions_cost_nothing() {
         let mut patterns = Patterns::default();
         let now = Instant::from_nanos(5_000_000_000);

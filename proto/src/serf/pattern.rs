@@ -152,14 +152,14 @@ impl Translator<'_> {
     fn is_count(&self) -> bool {
         let mut rest = self.rest.clone();
         let digits = |rest: &mut Peekable<Chars<'_>>| {
-            let mut count = 0;
+            let mut any = false;
             while rest.next_if(char::is_ascii_digit).is_some() {
-                count += 1;
+                any = true;
             }
-            count
+            any
         };
         // `{,3}` is literal text in Go.
-        if digits(&mut rest) == 0 {
+        if !digits(&mut rest) {
             return false;
         }
         if rest.next_if_eq(&',').is_some() {
@@ -486,6 +486,7 @@ mod tests {
         assert!(matches("(?i)^É$", "é"));
         assert!(matches("^[\\D]$", "x") && !matches("^[\\D]$", "3"));
         assert!(matches("^\\pL\\p{Greek}\\PL\\p{^Greek}$", "xλ1x"));
+        assert!(matches("^\\p{Old_Italic}$", "\u{10300}"));
     }
 
     #[test]
@@ -494,11 +495,15 @@ mod tests {
         assert!(matches("^\\Q[(", "[("), "a quotation may last to the end");
         assert!(matches("^\\101\\x42\\x{43}\\07$", "ABC\x07"));
         assert!(matches("^\\<\\_\\-\\>$", "<_->"), "escaped punctuation stands for itself");
+        assert!(matches("^\\a\\f\\n\\r[\\t][\\v]$", "\x07\x0c\n\r\t\x0b"));
+        assert!(matches("\\Aa\\z", "a") && !matches("\\Aa", "ba") && !matches("(?m)a\\z", "a\nb"));
+        assert!(matches("^\\x{10FFFF}$", "\u{10ffff}"));
         assert!(matches("^a{,2}$", "a{,2}") && matches("^a{$", "a{") && matches("^x{2,3}$", "xx"));
         assert!(matches("^[[a]$", "[") && matches("^[a&&b]+$", "&ab") && matches("^[]a]+$", "]a"));
         assert!(matches("^[+--]$", ","), "a range from plus to minus");
         assert!(matches("^[[:alpha:][:^ascii:]_-]+$", "aé_-"));
-        assert!(matches("(?P<n>a)(?<m>b)(?i:C)(?U)d+", "abcd"));
+        assert!(matches("^[a-a]$", "a"), "a range of one");
+        assert!(matches("(?P<n>a)(?<_m_1>b)(?i:C)(?U)d+", "abcd"));
         assert!(matches("(?s)a.b", "a\nb") && !matches("a.b", "a\nb") && matches("(?m)^b$", "a\nb\nc"));
     }
 
@@ -525,12 +530,16 @@ mod tests {
             "(?=a)",
             "(?<n>a)(?<n>b)",
             "(?P<>a)",
+            "(?P<n-m>a)",
             "(?P=n)",
             "[z-a]",
             "[a-\\d]",
             "[[:foo:]]",
             "\\pX",
             "\\p{Nope}",
+            "\\p{L^u}",
+            "\\p{L u}",
+            "\\p{script=Greek}",
             "\\x{110000}",
             "\\xg0",
             "(?i",
@@ -538,6 +547,8 @@ mod tests {
         ] {
             assert_eq!(Pattern::new(expression).err(), Some(PatternError::Syntax), "{expression}");
         }
+        let and_complex = r"\p{Zl}".repeat(PATTERN_WIDE_SETS_MAX) + r"\p1";
+        assert_eq!(Pattern::new(&and_complex).err(), Some(PatternError::Syntax));
     }
 
     #[test]
@@ -564,6 +575,8 @@ mod tests {
         for (below, above) in [
             ("a?".repeat(128), "a?".repeat(129)),
             ("[а-б]".repeat(16), "[а-б]".repeat(17)),
+            (r"\p{Zl}".repeat(16), r"\p{Zl}".repeat(17)),
+            (r"(?s:\p{C})".into(), r"(?si:\p{C})".into()),
             (r"(?i)\pL\pN".into(), r"(?i)\pL\p{Lo}\p{Han}".into()),
             (r"(?i)[b-\x{4e262}]".into(), r"(?i)[b-\x{10fff0}]".into()),
             (r"(?i)\p{Greek}\p{Cyrillic}\p{Lu}".into(), r"(?i)\p{Greek}\p{Cyrillic}\p{Lu}\p{Han}".into()),

@@ -117,7 +117,7 @@ impl Vivaldi {
             *x += direction * force;
         }
         // At the same point the vector moves in a random direction; the height stays, as it would be divided by zero.
-        if distance > ZERO {
+        if distance > 0.0 {
             let height = (self.own.height + other.height) * force / distance + self.own.height;
             self.own.height = height.max(HEIGHT_MIN);
         }
@@ -232,17 +232,76 @@ mod tests {
         assert_ne!(moved(1), moved(2));
     }
 
+    /// The parts of coordinates are those that HashiCorp's client printed: the shortest that give the same bits.
+    #[test]
+    fn a_run_of_hashicorps_client_gives_the_same_coordinate() {
+        let near = Coordinate::new(&[0.01, -0.02, 0.005, 0.0, 0.0, 0.0, 0.0, 0.001], 0.5, 0.0001, 0.0002).unwrap();
+        let far = Coordinate::new(&[-0.03, 0.04, 0.0, 0.0, 0.01, 0.0, 0.0, 0.0], 1.5, -0.0002, 1e-05).unwrap();
+        let (mut vivaldi, mut filters, mut rng) = (Vivaldi::new(), [LatencyFilter::default(); 2], rng());
+        for (to_far, nanos) in [
+            (false, 25_000_000),
+            (true, 60_000_000),
+            (false, 400_000_000),
+            (false, 26_000_000),
+            (true, 0),
+            (false, 24_123_456),
+            (true, 59_000_001),
+            (false, 25_000_000),
+        ] {
+            let (other, filter) = if to_far { (&far, &mut filters[1]) } else { (&near, &mut filters[0]) };
+            vivaldi.update(filter, other, Duration::from_nanos(nanos), &mut rng).unwrap();
+        }
+        let vec = [
+            -0.010808318807420494,
+            0.029570939548860604,
+            -0.011369885854224968,
+            0.0,
+            -0.003977150967009811,
+            0.0,
+            0.0,
+            -0.002273977170844994,
+        ];
+        let end = Coordinate::new(&vec, 1.441145192341327, 0.006691554627428885, 0.0004954891739764735).unwrap();
+        assert_eq!(*vivaldi.coordinate(), end);
+    }
+
+    #[test]
+    fn nodes_at_one_point_part_by_the_force_in_any_direction() {
+        let mut rng = rng();
+        let mut negative = 0;
+        for _ in 0..100 {
+            let (mut vivaldi, mut filter) = (Vivaldi::new(), LatencyFilter::default());
+            vivaldi.update(&mut filter, &Coordinate::ORIGIN, Duration::from_millis(10), &mut rng).unwrap();
+            // Half of the gain, as both errors are equal, times the time that is missing beyond both heights.
+            let (own, force) = (vivaldi.coordinate(), 0.25 / 2.0 * (0.01 - 2.0 * HEIGHT_MIN));
+            assert!((magnitude(&own.vec) - force).abs() < 1e-9);
+            assert_eq!(own.height, HEIGHT_MIN);
+            negative += own.vec.iter().filter(|x| **x < 0.0).count();
+        }
+        assert!((350..450).contains(&negative), "{negative} of 800");
+    }
+
+    #[test]
+    fn points_up_to_a_microsecond_apart_are_one() {
+        for (apart, is_one) in [(1e-6, true), (1.1e-6, false)] {
+            let (mut vivaldi, mut filter) = (Vivaldi::new(), LatencyFilter::default());
+            vivaldi.own.vec[0] = apart;
+            vivaldi.update(&mut filter, &Coordinate::ORIGIN, Duration::from_millis(10), &mut rng()).unwrap();
+            assert_eq!(vivaldi.own.vec[1] != 0.0, is_one, "{apart}");
+        }
+    }
+
     #[test]
     fn a_reset_forgets_the_window_of_samples() {
         let (mut vivaldi, mut filter) = (Vivaldi::new(), LatencyFilter::default());
         vivaldi.own.vec[0] = f64::INFINITY;
         let other = Coordinate::new(&[0.01; 8], 0.5, 0.0, 1e-5).unwrap();
         vivaldi.update(&mut filter, &other, Duration::from_millis(10), &mut rng()).unwrap();
-        assert_eq!((vivaldi.resets, vivaldi.own), (1, Coordinate::ORIGIN));
+        assert_eq!((vivaldi.resets(), vivaldi.own), (1, Coordinate::ORIGIN));
         for _ in 0..30 {
             vivaldi.update(&mut filter, &other, Duration::from_millis(10), &mut rng()).unwrap();
         }
-        assert_eq!(vivaldi.resets, 1, "no measurement of a well-behaved node resets us");
+        assert_eq!(vivaldi.resets(), 1, "no measurement of a well-behaved node resets us");
     }
 
     #[test]

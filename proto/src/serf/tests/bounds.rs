@@ -270,6 +270,21 @@ fn too_many_filters_or_too_long_a_timeout_are_refused_before_compiling() {
     assert_eq!(lone.serf.queries.patterns_usage().0, 0);
     assert_eq!(lone.serf.times().query, 1, "nothing was asked");
     assert!(lone.serf.query(&mut lone.core, &Question::new("q").for_at_most(QUERY_TIMEOUT_MAX)).is_ok());
+    let tags = [("x", ""); QUERY_FILTERS_MAX];
+    assert!(lone.serf.query(&mut lone.core, &Question::new("q").of_tags(&tags)).is_ok());
+}
+
+#[test]
+fn usage_counts_queries_answers_and_expressions() {
+    let mut lone = Lone::lan(&["b"]);
+    let question = Question::new("q").of_tags(&[("x", "^$"), ("x", "")]);
+    let id = lone.serf.query(&mut lone.core, &question).unwrap();
+    let response = QueryResponse { ltime: id.ltime, id: id.id, from: "b", flags: 0, payload: b"12345" };
+    lone.serf.handle(&mut lone.core, Origin::Local, &encode(&Message::QueryResponse(response)));
+    let used = |lone: &Lone| ["queries_asked", "answers_bytes", "patterns"].map(|name| lone.usage(name).0);
+    assert_eq!(used(&lone), [1, 5, 2]);
+    lone.serf.cancel_query(&mut lone.core, id);
+    assert_eq!(used(&lone), [0, 0, 2]);
 }
 
 #[test]
@@ -333,6 +348,18 @@ fn a_claimant_of_a_name_learns_its_holder_once_and_only_if_it_asks_itself() {
         assert_eq!(sent, vec![elsewhere; answers]);
         let bytes = |unicast: &Unicast| if let Body::User(message) = &unicast.body { message.len() } else { 0 };
         assert!(lone.core.unicasts.iter().all(|unicast| bytes(unicast) < 200));
+    }
+}
+
+#[test]
+fn a_claimant_that_gives_its_address_in_the_form_of_version_6_learns_the_holder() {
+    let (plain, mapped) = ("10.9.9.9:7946".parse().unwrap(), "[::ffff:10.9.9.9]:7946".parse().unwrap());
+    let source = Source { addr: mapped, node: "c" };
+    for from in [plain, mapped] {
+        let mut lone = Lone::lan(&["b", "c"]);
+        let question = Query { source, payload: b"c", ..query("_serf_conflict", &[]) };
+        lone.serf.query_in(&mut lone.core, Origin::Packet(from), &question, &[]);
+        assert_eq!(lone.core.unicasts.iter().map(|unicast| unicast.to).collect::<Vec<_>>(), [plain]);
     }
 }
 

@@ -51,7 +51,7 @@ impl Lone {
     }
 
     /// Changes a member's tags.
-    fn retag(&mut self, name: &str, role: &str) {
+    pub(super) fn retag(&mut self, name: &str, role: &str) {
         let meta = [("role", role)].into_iter().collect::<Tags>().encode();
         let idx = self.idx(name);
         self.core.roster.set_peer(idx, PeerRef { name, addr: addr(name), meta: &meta, versions: Versions::OURS });

@@ -44,4 +44,24 @@ fn an_unusable_answer_is_counted_and_changes_nothing() {
     assert_eq!((lone.place("a"), lone.place("b")), (Some(Coordinate::ORIGIN), None));
     assert_eq!((lone.dropped(DropReason::Versions), lone.dropped(DropReason::Malformed)), (1, 1));
     assert_eq!(lone.core.stats.coordinates_rejected, 1);
+    let idx = lone.idx("b");
+    lone.serf.pinged(&mut lone.core, idx, secs(11), &payload(0.25));
+    assert_eq!((lone.place("a"), lone.place("b")), (Some(Coordinate::ORIGIN), None), "a time out of range");
+    assert_eq!((lone.core.stats.coordinates_rejected, lone.core.stats.coordinate_updates), (2, 0));
+}
+
+#[test]
+fn measurements_are_counted_with_the_distance_that_they_moved_us() {
+    let mut lone = Lone::lan(&["b"]);
+    let idx = lone.idx("b");
+    let mut moved = Duration::ZERO;
+    for millis in [10, 0, 20] {
+        let before = lone.place("a").unwrap();
+        lone.serf.pinged(&mut lone.core, idx, Duration::from_millis(millis), &payload(0.25));
+        moved += before.distance_to(&lone.place("a").unwrap());
+    }
+    let stats = &lone.core.stats;
+    assert_eq!((stats.coordinate_updates, stats.coordinates_zero_rtt), (3, 1));
+    assert_eq!(u128::from(stats.coordinate_moved_nanos), moved.as_nanos());
+    assert!(moved > Duration::from_millis(10), "{moved:?}");
 }

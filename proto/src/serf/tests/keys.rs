@@ -85,6 +85,30 @@ fn a_list_of_keys_that_fits_is_sent_whole() {
 }
 
 #[test]
+fn a_list_of_keys_is_sent_whole_up_to_the_last_byte_of_the_limit() {
+    let mut whole_bytes = 0;
+    for last in 0..=44 {
+        let mut lone = Lone::named("node-a");
+        let mut keys = keys(35, 16);
+        keys.push("x".repeat(last).into());
+        let count = keys.len();
+        lone.serf.answer_key(
+            &mut lone.core,
+            &requester("b"),
+            &KeyOutcome { done: true, message: "".into(), keys: keys.clone() },
+        );
+        let names: Vec<&str> = keys.iter().map(|key| &**key).collect();
+        let response = KeyResponse { result: true, message: "", keys: List::new(&names), primary_key: names[0] };
+        let payload = encode_in(Codec::HashiCorp, &Message::KeyResponse(response));
+        let response = QueryResponse { ltime: 5, id: 1 << 30, from: "node-a", flags: 0, payload: &payload };
+        let bytes = encode_in(Codec::HashiCorp, &Message::QueryResponse(response)).len();
+        assert_eq!(lone.key_response().2 == count, bytes <= 1024, "{bytes}");
+        whole_bytes = whole_bytes.max(if bytes <= 1024 { bytes } else { 0 });
+    }
+    assert_eq!(whole_bytes, 1024);
+}
+
+#[test]
 fn a_request_without_a_key_is_refused_and_harms_nobody() {
     for name in ["_serf_install-key", "_serf_use-key", "_serf_remove-key"] {
         let empty_key = encode(&Message::KeyRequest(KeyRequest { key: &[] }));
@@ -171,4 +195,29 @@ fn keys_are_changed_by_one_operation_at_a_time_and_listed_at_any() {
     assert!(ask(KeyOperation::List, &[]).is_ok());
     lone.run(secs(4));
     assert!(lone.serf.ask_keys(&mut lone.core, KeyOperation::Use, &[7; 16], 0).is_ok());
+}
+
+#[test]
+fn listed_texts_that_are_longer_than_any_key_are_left_out() {
+    let mut lone = Lone::lan(&["b"]);
+    let id = lone.serf.ask_keys(&mut lone.core, KeyOperation::List, &[], 0).unwrap();
+    let (long, longer) = ("x".repeat(44), "x".repeat(45));
+    let keys = [&*long, &longer];
+    lone.receive_keys(id, "b", KeyResponse { result: true, message: "", keys: List::new(&keys), primary_key: &long });
+    lone.run(secs(4));
+    assert_eq!(lone.report().keys(), [long]);
+}
+
+#[test]
+fn the_keys_of_a_running_list_can_be_concealed() {
+    let mut lone = Lone::lan(&["b"]);
+    let id = lone.serf.ask_keys(&mut lone.core, KeyOperation::List, &[], 0).unwrap();
+    let [old, new] = [1, 7].map(|byte| crate::types::Key::new(&[byte; 16]).unwrap().to_base64());
+    let keys = [&*old];
+    lone.receive_keys(id, "b", KeyResponse { result: true, message: "", keys: List::new(&keys), primary_key: &old });
+    let mut key = |bytes: &mut [u8]| bytes.fill(7);
+    lone.serf.conceal(&mut crate::conceal::Concealer::keys(&mut key));
+    lone.run(secs(4));
+    let report = lone.report();
+    assert_eq!((report.keys(), report.answers[0].primary.as_deref()), (vec![&*new], Some(&*new)));
 }

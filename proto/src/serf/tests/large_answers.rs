@@ -74,6 +74,23 @@ fn a_large_answer_is_offered_to_a_native_requester_and_held_until_the_deadline()
 }
 
 #[test]
+fn a_query_is_over_at_its_deadline_itself() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.hear_query(&query("dump", &[]));
+    lone.hear_query(&Query { id: 8, ..query("dump", &[]) });
+    assert_eq!(lone.respond(ID, &[1; LARGE]), Ok(()));
+    // The timer that frees the answer is due, too, but an input may precede it.
+    let begun = lone.core.now;
+    for (after, open) in [(secs(3) - Duration::from_nanos(1), true), (secs(3), false)] {
+        lone.core.now = begun + after;
+        assert_eq!(lone.offered(ID).is_some(), open);
+        assert_eq!(lone.serf.answer_bytes_max(&lone.core, QueryId { id: 8, ..ID }).is_some(), open);
+    }
+    lone.hear_query(&Query { id: 9, ..query("dump", &[]) });
+    assert_eq!(lone.serf.queries.open(), 1, "the next query takes the place of both");
+}
+
+#[test]
 fn an_answer_that_fits_into_a_packet_is_sent_as_before() {
     let mut lone = Lone::lan(&["b"]);
     lone.hear_query(&query("uptime", &[]));
@@ -160,6 +177,30 @@ fn held_answers_are_bounded_in_bytes_and_those_that_were_fetched_give_way() {
 }
 
 #[test]
+fn of_fetched_answers_only_as_many_are_forgotten_as_there_must_be() {
+    let mut lone = Lone::lan(&["b", "c", "d", "e", "f"]);
+    let id = |n: u32| QueryId { ltime: 5 + u64::from(n), id: n };
+    let respond = |lone: &mut Lone, n: u32, node, bytes| {
+        let QueryId { ltime, id } = id(n);
+        lone.hear_query(&Query { ltime, id, source: Source { addr: addr(node), node }, ..query("dump", &[]) });
+        assert_eq!(lone.respond(QueryId { ltime, id }, &vec![0; bytes]), Ok(()));
+    };
+    // The first three are fetched, and before the last of the others the memory is not full.
+    let others = u32::try_from(ANSWERS_HELD_BYTES_MAX / LARGE).unwrap() - 2;
+    for (n, bytes) in [(0, LARGE / 2), (1, LARGE / 2), (2, LARGE)] {
+        respond(&mut lone, n, "b", bytes);
+        assert_eq!(lone.offered(id(n)), Some(bytes));
+    }
+    for n in 3..3 + others {
+        respond(&mut lone, n, ["c", "d", "e", "f"][n as usize % 4], LARGE);
+    }
+    assert_eq!(lone.serf.queries.held_bytes(), ANSWERS_HELD_BYTES_MAX, "all fit");
+    respond(&mut lone, 100, "b", LARGE);
+    assert_eq!([0, 1, 2].map(|n| lone.offered(id(n))), [None, None, Some(LARGE)], "the oldest, until there is room");
+    assert_eq!(lone.serf.queries.held_bytes(), ANSWERS_HELD_BYTES_MAX);
+}
+
+#[test]
 fn a_requester_that_fetches_nothing_leaves_room_for_others() {
     let mut lone = Lone::lan(&["b", "c"]);
     let share = u32::try_from(ANSWERS_HELD_FOR_ONE_BYTES_MAX / LARGE).unwrap();
@@ -194,6 +235,7 @@ fn an_offer_is_fetched_once_from_the_address_of_the_members_row_and_delivered() 
     assert_eq!((lone.events(), lone.fetches()), (vec![], vec![]), "each member answers once");
     let stats = &lone.core.stats;
     assert_eq!((stats.query_offers, stats.query_fetches, stats.query_responses), (1, 1, 1));
+    assert_eq!((stats.query_acks, stats.query_duplicate_responses), (2, 3), "with our own ack");
     lone.hear_answer(id, "c", 0, b"x");
     lone.respond(id, b"x").unwrap();
     assert_eq!(lone.events(), ["ack c", "answer c x", "answer a x", "ended 3/3 true []"]);
@@ -273,6 +315,71 @@ fn a_fetch_that_fails_is_tried_after_pauses_that_double_and_then_the_member_is_s
     lone.respond(id, b"x").unwrap();
     lone.run(secs(3600));
     assert_eq!(lone.events(), ["answer a x", "ended 0/1 false [b]"]);
+}
+
+#[test]
+fn a_fetch_is_not_tried_again_at_the_deadline() {
+    for (more, is_tried) in [(Duration::ZERO, false), (Duration::from_nanos(1), true)] {
+        let mut lone = Lone::lan(&["b"]);
+        let id = lone.ask(&Question::new("dump").for_at_most(FETCH_PAUSE + more));
+        lone.hear_offer(id, "b");
+        let number = lone.fetches()[0].0;
+        lone.failed(number);
+        assert_eq!(lone.core.stats.query_fetches_failed, u64::from(!is_tried));
+        lone.run(FETCH_PAUSE);
+        assert_eq!(lone.fetches().len(), usize::from(is_tried));
+    }
+}
+
+#[test]
+fn an_answer_fetched_at_the_deadline_is_in_time_and_one_after_it_is_late() {
+    for (more, late) in [(Duration::ZERO, 0), (Duration::from_nanos(1), 1)] {
+        let mut lone = Lone::lan(&["b"]);
+        let id = lone.ask(&Question::new("dump").for_at_most(secs(4)));
+        lone.events();
+        lone.hear_offer(id, "b");
+        let number = lone.fetches()[0].0;
+        // As a stream's last bytes that precede the timer.
+        lone.core.now = lone.core.now + secs(4) + more;
+        lone.fetched(number, b"x");
+        assert_eq!((lone.events().len(), lone.core.stats.query_late), (1 - late, late as u64));
+    }
+}
+
+#[test]
+fn a_small_answer_makes_an_offer_of_the_same_member_a_duplicate() {
+    let mut lone = Lone::lan(&["b"]);
+    let id = lone.ask(&Question::new("dump"));
+    lone.hear_answer(id, "b", 0, b"small");
+    lone.hear_offer(id, "b");
+    assert_eq!((lone.fetches(), lone.core.stats.query_duplicate_responses), (vec![], 1));
+}
+
+#[test]
+fn offers_that_wait_for_their_turn_arm_no_timer() {
+    let mut lone = lan_of_many();
+    let id = lone.ask(&Question::new("dump").for_at_most(secs(4)));
+    let deadline = lone.core.now + secs(4);
+    many().iter().for_each(|from| lone.hear_offer(id, from));
+    lone.serf.hold_answers(&mut lone.core, id, false);
+    assert_eq!(lone.core.timers.next(), Some(deadline));
+    let number = lone.fetches()[0].0;
+    lone.failed(number);
+    assert_eq!(lone.core.timers.next(), Some(lone.core.now + FETCH_PAUSE));
+    lone.serf.hold_answers(&mut lone.core, id, true);
+    assert_eq!(lone.core.timers.next(), Some(deadline), "nor a failed one, while the application is behind");
+}
+
+#[test]
+fn an_offer_whose_member_has_failed_meanwhile_is_a_failed_fetch() {
+    let mut lone = lan_of_many();
+    let id = lone.ask(&Question::new("dump"));
+    many().iter().for_each(|from| lone.hear_offer(id, from));
+    let running = lone.fetches();
+    lone.gone(&many()[FETCHES_PER_QUERY_MAX]);
+    lone.fetched(running[0].0, b"x");
+    let next: Vec<_> = lone.fetches().into_iter().map(|(_, to)| to).collect();
+    assert_eq!((next, lone.core.stats.query_fetches_failed), (vec![many()[FETCHES_PER_QUERY_MAX + 1].clone()], 1));
 }
 
 #[test]

@@ -71,6 +71,7 @@ fn a_query_is_delivered_and_passed_on_once_however_often_it_comes() {
     assert_eq!(lone.serf.queue_depths(), QueueDepths { queries: 1, ..QueueDepths::default() });
     lone.hear_query(&Query { id: 8, ..query("uptime", &[]) });
     assert_eq!(lone.events(), ["query uptime"], "another query of the same time");
+    assert_eq!((lone.core.stats.queries, lone.core.stats.query_repeats), (2, 2));
 }
 
 #[test]
@@ -197,6 +198,25 @@ fn a_relay_that_would_be_too_large_is_left_out_and_the_answer_counts_as_given() 
     assert_eq!(lone.respond(ID, &[b'x'; 960]), Ok(()));
     assert_eq!(lone.unicasts().len(), 1, "the direct way only");
     assert_eq!(lone.respond(ID, b""), Err(RespondError::Answered));
+    lone.hear_query(&Query { id: 8, relay_factor: 2, ..query("uptime", &[]) });
+    assert_eq!(lone.respond(QueryId { id: 8, ..ID }, &[b'x'; 900]), Ok(()));
+    assert_eq!(lone.unicasts().len(), 3, "its head takes less than 100 bytes");
+}
+
+#[test]
+fn a_relayed_answer_is_passed_on_up_to_the_room_of_a_packet() {
+    for (more, sent) in [(0, 1), (1, 0)] {
+        let mut lone = Lone::lan(&["b", "c"]);
+        let room = lone.core.cfg.message_room();
+        let response =
+            |payload| encode(&Message::QueryResponse(QueryResponse { ltime: 1, id: 1, from: "c", flags: 0, payload }));
+        let head = response(&[0; 1000]).len() - 1000;
+        let inner = response(&vec![0; room - head + more]);
+        assert_eq!(inner.len(), room + more);
+        let relay = Relay { addr: addr("b"), node: "b", inner: &inner };
+        lone.serf.handle(&mut lone.core, Origin::Local, &encode(&Message::Relay(relay)));
+        assert_eq!((lone.unicasts().len(), lone.dropped(DropReason::Limit)), (sent, more as u64));
+    }
 }
 
 #[test]
@@ -247,7 +267,9 @@ fn a_response_that_arrived_by_another_path_is_dropped() {
         lone.hear_answer(id, "b", 0, b"2h");
     }
     assert_eq!(lone.events(), ["ack b", "answer b 2h"]);
-    assert_eq!((lone.core.stats.query_duplicate_acks, lone.core.stats.query_duplicate_responses), (2, 2));
+    let stats = &lone.core.stats;
+    assert_eq!((stats.query_duplicate_acks, stats.query_duplicate_responses), (2, 2));
+    assert_eq!((stats.queries_asked, stats.query_acks, stats.query_responses), (1, 2, 1), "with our own ack");
 }
 
 #[test]
@@ -281,6 +303,16 @@ fn a_query_does_not_wait_for_members_that_are_gone_or_that_it_is_not_for() {
 }
 
 #[test]
+fn a_query_by_tags_ends_when_the_members_that_have_them_have_answered() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    lone.retag("b", "web");
+    lone.events();
+    let id = lone.ask(&Question::new("uptime").with_tag("role", "^web$"));
+    lone.hear_answer(id, "b", 0, b"");
+    assert_eq!(lone.events(), ["answer b ", "ended 0/1 true []"]);
+}
+
+#[test]
 fn a_query_for_no_known_member_waits_for_its_deadline() {
     let mut lone = Lone::lan(&["b"]);
     let id = lone.ask(&Question::new("uptime").of_nodes(&["z"]));
@@ -296,6 +328,7 @@ fn two_queries_of_one_time_are_distinguished() {
     let first = lone.ask(&Question::new("one"));
     let second = lone.ask(&Question::new("two"));
     assert_ne!(first.ltime, second.ltime, "our own never share a time");
+    assert_ne!(first.id, second.id, "they are drawn");
     let other = QueryId { id: first.id ^ 1, ..first };
     lone.events();
     lone.hear_answer(other, "b", 0, b"");
@@ -385,7 +418,7 @@ fn an_answer_is_not_sent_to_an_unusable_address() {
         let source = Source { addr: nowhere.parse().unwrap(), node: "b" };
         lone.hear_query(&Query { source, flags: Query::FLAG_ACK, ..query("q", &[]) });
         lone.respond(ID, b"").unwrap();
-        assert_eq!(lone.unicasts(), [""; 0]);
+        assert_eq!((lone.unicasts(), lone.dropped(DropReason::Malformed)), (vec![], 2), "{nowhere}");
     }
 }
 
@@ -401,6 +434,7 @@ fn internal_queries_are_answered_here_and_never_delivered() {
     let nil = format!("b answer {}", String::from_utf8_lossy(&nil));
     assert_eq!(lone.unicasts(), ["b ack", "b ack", &nil, "b ack", "b ack"]);
     assert_eq!(lone.core.key_requests.take_new().len(), 1);
+    assert_eq!(lone.dropped(DropReason::Unexpected), 1, "nonsense only");
 }
 
 #[test]
@@ -509,4 +543,18 @@ fn an_acknowledgement_of_a_query_without_acks_is_dropped() {
     lone.events();
     lone.hear_answer(id, "b", QueryResponse::FLAG_ACK, b"");
     assert_eq!((lone.events(), lone.dropped(DropReason::Unexpected)), (vec![], 1));
+}
+
+#[test]
+fn numbers_of_queries_have_31_bits_as_hashicorps_have() {
+    let mut lone = Lone::lan(&["b"]);
+    let ids: Vec<u32> = (0..64).map(|_| lone.ask(&Question::new("uptime")).id).collect();
+    assert!(ids.iter().all(|id| *id < 1 << 31), "{ids:?}");
+    let all = |bits: fn(u32, u32) -> u32| ids.iter().copied().reduce(bits).unwrap();
+    assert_eq!((all(|a, b| a | b), all(|a, b| a & b)), ((1 << 31) - 1, 0), "each bit is drawn");
+}
+
+#[test]
+fn a_question_reads_its_name() {
+    assert_eq!(Question::new("uptime").name(), "uptime");
 }
