@@ -43,10 +43,11 @@ fn a_packet_never_exceeds_its_size_and_a_frame_too_long_changes_nothing() {
 
 #[test]
 fn a_frame_that_fills_the_packet_is_taken_and_one_byte_more_is_not() {
+    type Add = fn(&mut Packer<'_>, &[u8]) -> Result<(), Full>;
     let mut buffers = PacketBuffers::new();
     let room = Packer::new(&mut buffers, 100).room();
     let frame = vec![1; room + 1];
-    let adds: [fn(&mut Packer<'_>, &[u8]) -> Result<(), Full>; 3] = [
+    let adds: [Add; 3] = [
         |packer, frame| packer.frame(|w| w.put(frame)),
         |packer, frame| packer.copy(frame),
         |packer, frame| packer.join(&frame[..9], &frame[9..]),

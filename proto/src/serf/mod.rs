@@ -378,6 +378,7 @@ impl Serf {
     /// is after the time of every row. Lets the node skip a repeat before decoding it.
     pub(crate) fn is_repeat(&self, idx: MemberIdx, ltime: u64) -> bool {
         let row = self.members.row(idx);
+        debug_assert!(row.ltime() < self.clocks.member.time(), "the clock is after the time of every row");
         let known = row.status().is_some() || row.intent().is_some();
         known && ltime <= row.ltime()
     }
