@@ -20,6 +20,7 @@ mod recording;
 mod records;
 mod strangers;
 mod streams;
+mod view;
 mod why;
 
 use alloc::collections::{BTreeMap, BTreeSet};

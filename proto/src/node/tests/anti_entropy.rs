@@ -10,7 +10,7 @@ use crate::wire::swim::{Accusation, Ping, State};
 use crate::{AfterLeave, Snapshot};
 
 impl Cluster {
-    fn node(&self, at: usize) -> &Node {
+    pub(super) fn node(&self, at: usize) -> &Node {
         self.nodes[at].as_ref().unwrap()
     }
 
