@@ -13,6 +13,7 @@ impl Cluster {
 
 #[test]
 fn what_the_nodes_of_a_cluster_sent_is_what_they_received() {
+    type Count = fn(&Stats) -> u64;
     let mut cluster = Cluster::joined(3);
     cluster.command(1, |node, now, out| node.user_event(now, "deploy", b"v1", Coalescing::Allow, out)).unwrap();
     cluster.command(2, |node, now, out| node.query(now, &Question::new("load").with_acks(), out)).unwrap();
@@ -20,9 +21,9 @@ fn what_the_nodes_of_a_cluster_sent_is_what_they_received() {
     while !cluster.mail.is_empty() {
         cluster.run(Duration::from_millis(1));
     }
-    let total = |count: fn(&Stats) -> u64| cluster.nodes.iter().flatten().map(|node| count(node.stats())).sum::<u64>();
+    let total = |count: Count| cluster.nodes.iter().flatten().map(|node| count(node.stats())).sum::<u64>();
     let messages_out = |stats: &Stats| stats.messages_out.iter().map(|sent| sent.messages).sum();
-    let pairs: [(fn(&Stats) -> u64, fn(&Stats) -> u64); 4] = [
+    let pairs: [(Count, Count); 4] = [
         (|stats| stats.datagrams_out, |stats| stats.datagrams_in),
         (|stats| stats.bytes_out, |stats| stats.bytes_in),
         (|stats| stats.stream_bytes_out, |stats| stats.stream_bytes_in),
