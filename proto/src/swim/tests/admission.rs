@@ -45,6 +45,30 @@ fn a_live_member_that_has_answered_makes_room_for_nobody() {
 }
 
 #[test]
+fn this_node_makes_room_for_nobody() {
+    let mut lone = full(&["b"], &["b"]);
+    let me = lone.swim.me();
+    lone.core.roster.hold(me, Holder::Serf);
+    assert!(!make_room(&mut lone));
+    assert_eq!(lone.state("a"), Some(State::Alive));
+}
+
+#[test]
+fn newcomers_of_packets_have_half_of_the_places_and_free_them_when_the_wait_is_over() {
+    let mut lone = full(&["b"], &["b"]);
+    let pinged = |lone: &mut Lone, letter: char| {
+        (0..40).for_each(|number| lone.hear(alive(&format!("{letter}{number}"), 1)));
+        lone.sent().len()
+    };
+    let places = pinged(&mut lone, 'm');
+    assert!((1..40).contains(&places), "{places}");
+    lone.core.now = lone.core.now + ms(499);
+    assert_eq!(pinged(&mut lone, 'n'), 0);
+    lone.core.now = lone.core.now + ms(1);
+    assert_eq!(pinged(&mut lone, 'o'), places);
+}
+
+#[test]
 fn a_dead_member_that_has_answered_makes_room_if_there_is_no_other() {
     let mut lone = full(&["b", "c"], &["b", "c"]);
     lone.hear(dead("b", 1, "c"));

@@ -228,3 +228,14 @@ fn each_codec_writes_the_first_alive_message_of_a_member_in_its_own_way() {
         assert!(frames.contains(&(codec, Ok(alive("b", 1)))), "{codec:?} {frames:?}");
     }
 }
+
+#[test]
+fn a_broadcast_goes_once_in_a_round_and_again_after_its_end() {
+    let mut lone = Lone::lan(&[]);
+    lone.hear(alive("b", 1));
+    lone.swim.begin_round();
+    assert_eq!(lone.packet(), ["alive b@1"]);
+    assert_eq!(lone.packet(), [""; 0]);
+    lone.swim.end_round();
+    assert_eq!(lone.packet(), ["alive b@1"]);
+}

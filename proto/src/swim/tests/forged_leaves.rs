@@ -37,6 +37,9 @@ fn a_member_that_pings_after_its_leave_is_told_so_once_a_probe_interval_when_it_
     }
     lone.core.now = lone.core.now + secs(9);
     assert!(!pinged_by(&mut lone, "c"), "it lives");
+    let ping = Ping { seq: 1, node: "a", source: Some(Source { addr: addr("x"), node: "b" }) };
+    lone.swim.answer_ping(&mut lone.core, &mut Heard::new(addr("x"), 100), &ping);
+    assert!(lone.sent().iter().all(|unicast| !matches!(unicast.body, Body::Challenge { .. })), "it is not its address");
 }
 
 #[test]
