@@ -138,24 +138,15 @@ fn bounded(node: &Node) -> Option<Finding> {
 fn digest_differs_from_view(world: &World) -> Option<(u32, Finding)> {
     let up = world.all(HostState::Up);
     let every = up.len().div_ceil(VIEWS_COMPARED).max(1);
-    let (mut by_digest, mut views) = (BTreeMap::new(), Vec::<(state::View, u64, u32)>::new());
+    let mut seen = Vec::<(u64, state::View, u32)>::new();
     for &id in up.iter().step_by(every) {
         let Some(node) = world.node(id) else { continue };
         let (digest, view) = (node.digest(), state::view(node));
-        let same_view = views.iter().find(|(other, ..)| *other == view);
-        let of_same_view = same_view.map(|(_, digest, other)| (*digest, *other));
-        let of_same_digest = by_digest.get(&digest).copied();
-        let wrong = match (of_same_view, of_same_digest) {
-            (Some((known, other)), _) if known != digest => Some(other),
-            (None, Some(other)) => Some(other),
-            _ => None,
-        };
-        if let Some(other) = wrong {
-            return Some((id, Finding::DigestWrong { other }));
+        if let Some((.., other)) = seen.iter().find(|(known, of, _)| (*known == digest) != (*of == view)) {
+            return Some((id, Finding::DigestWrong { other: *other }));
         }
-        if of_same_view.is_none() {
-            by_digest.insert(digest, id);
-            views.push((view, digest, id));
+        if seen.iter().all(|(known, ..)| *known != digest) {
+            seen.push((digest, view, id));
         }
     }
     None

@@ -1,4 +1,4 @@
-//! What a node says of itself, and the limits of what it is told to do.
+//! Accessors of a node: its state, its counters, and the limits of its commands.
 
 use super::*;
 use crate::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
